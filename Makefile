@@ -1,0 +1,96 @@
+# The one list of tasks. People, pre-commit and CI call these targets and nothing else.
+# A fresh machine needs make and Python 3.11 or newer: every target brings the environment first.
+
+PYTHON ?= python3
+T ?=
+ARGS ?=
+WORKERS ?= 2
+S ?=
+N ?= 20
+SEED ?= 1
+
+BIN := .venv/bin
+MEMBERS := libs/common services/booking services/payment services/claims services/documents deploy/simulators deploy/local
+MANIFESTS := pyproject.toml $(MEMBERS:%=%/pyproject.toml)
+SOURCES := $(wildcard libs services deploy tools bench tests)
+TYPED := $(wildcard $(MEMBERS:%=%/src) tools bench tests/support)
+# ONCE=0 means no, like an empty one
+on = $(filter-out 0 no false,$($(1)))
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup lock fmt lint types imports contracts rules check test run bench docs release migrate migration \
+	drill documents-check clean
+
+help:  ## this list
+	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
+		/^[a-z-]+:.*##/ {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ Use it
+run: .state/setup  ## the platform on this machine: ONCE=1 ends after the journeys, REPORT=file, PROCESSES=1, PORT=n
+	@exec $(BIN)/python -m local $(if $(call on,ONCE),--once) $(if $(call on,PROCESSES),--processes) \
+		$(if $(REPORT),--report "$(REPORT)") $(if $(PORT),--port $(PORT))
+
+test: .state/setup  ## every test; T=tests/booking narrows, ARGS="-k word -x" is passed on, WORKERS=0 runs in one process
+	@$(BIN)/pytest $(if $(call on,WORKERS),-n $(WORKERS) --dist loadscope) $(ARGS) $(T)
+
+bench: .state/setup  ## ratios against baselines of the same run; REPORT=file writes them too
+	@$(BIN)/python -m bench $(if $(REPORT),--report "$(REPORT)") $(ARGS)
+
+drill: .state/setup  ## kills the running platform N times at points that SEED picks, and counts what was lost
+	@$(BIN)/python -m local.drill --runs $(N) --seed $(SEED) $(ARGS)
+
+documents-check: .state/setup  ## mentions, PDF/A, PDF/UA, signature and QR code of every document of the journeys
+	@$(BIN)/python -m local.documents_check $(ARGS)
+
+##@ Work on it
+setup: .state/setup  ## the environment in .venv, from requirements.lock
+
+.state/setup: requirements.lock $(MANIFESTS) tools/setup.sh
+	@PYTHON="$(PYTHON)" MEMBERS="$(MEMBERS)" sh tools/setup.sh
+	@touch $@
+
+lock: .state/setup  ## requirements.lock anew from the pyproject.toml files; ARGS="--upgrade" takes newer versions
+	@$(BIN)/uv pip compile $(MANIFESTS) --group dev --all-extras --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --custom-compile-command "make lock" --quiet \
+		$(foreach member,$(MEMBERS),--no-emit-package $(notdir $(member))) $(ARGS) --output-file requirements.lock
+	@! grep -nE '://|file:|^-e' requirements.lock || { echo "lock: requirements.lock holds an address" >&2; exit 1; }
+
+fmt: .state/setup  ## format, and mend what can be mended
+	@$(BIN)/ruff format --quiet $(SOURCES)
+	@$(BIN)/ruff check --quiet --fix $(SOURCES)
+
+check: lint types imports rules contracts  ## lint types imports rules contracts: everything but the tests
+
+lint: .state/setup  ## ruff
+	@$(BIN)/ruff check --quiet $(SOURCES)
+	@$(BIN)/ruff format --quiet --check $(SOURCES)
+
+types: .state/setup  ## mypy strict
+	@$(BIN)/mypy $(TYPED)
+
+imports: .state/setup  ## who may import what
+	@$(BIN)/lint-imports --no-logo
+
+rules: .state/setup  ## the rules that ruff cannot say
+	@$(BIN)/python tools/lint_rules.py
+
+contracts: .state/setup  ## generated files are current and compatible with what was released
+	@$(BIN)/python tools/contracts.py --check
+
+docs: .state/setup  ## schemas, examples, events.md, AsyncAPI and OpenAPI from the models
+	@$(BIN)/python tools/contracts.py
+
+release: .state/setup  ## the contract as it is now becomes the baseline of compatibility
+	@$(BIN)/python tools/contracts.py --release
+
+##@ Databases
+migrate: .state/setup  ## migrations of every service, or of S=booking, with the settings of the environment
+	@for service in $(or $(S),booking payment claims documents); do $(BIN)/python -m $$service migrate || exit 1; done
+
+migration: .state/setup  ## a new migration: S=booking M="add a column"
+	@test -n "$(S)" -a -n "$(M)" || { echo 'migration: say S=booking M="what changes"' >&2; exit 2; }
+	@cd services/$(S) && ../../$(BIN)/alembic revision --message "$(M)"
+
+clean:  ## the environment and what tools wrote; keeps the data in var/
+	@rm -rf .venv .state .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage build dist
