@@ -1,0 +1,90 @@
+"""The base classes of every event, and the coded words that several of them share."""
+
+from typing import Annotated, ClassVar, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from common.money import Cents
+
+Currency = Literal["EUR"]
+NonNegativeCents = Annotated[Cents, Field(ge=0)]
+PositiveCents = Annotated[Cents, Field(gt=0)]
+
+Profession = Literal[
+    "physician",
+    "psychologist",
+    "osteopath",
+    "dietician",
+    "dentist",
+    "midwife",
+    "physiotherapist",
+    "speech-therapist",
+    "nurse",
+]
+# Two digits of the national list of specialties for a physician (IR_SPE); "00" for every other profession.
+SpecialtyCode = Annotated[str, Field(pattern=r"^[0-9]{2}$")]
+Sector = Literal["s1", "optam", "s2", "none"]
+ThirdPartyPayment = Literal["none", "amo", "full"]
+Zone = Literal["metropole", "guadeloupe", "martinique", "guyane", "reunion", "mayotte"]
+PathwayAnswer = Literal[
+    "regular-doctor",
+    "referred",
+    "locum",
+    "sas",
+    "emergency",
+    "away",
+    "organisation",
+    "institution",
+    "exception",
+    "none",
+    "unanswered",
+]
+TerritoryAnswer = Literal["near", "organisation", "priority-zone", "far", "unanswered"]
+PathwayIndicator = Literal["T", "N", "O", "D", "U", "H", "R", "S", "A", "B", "J"]
+SheetMode = Literal["TP", "TP+RECEIPT", "FSE", "PAPER", "INVOICE"]
+ActCode = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]{0,4}$")]
+PayerKind = Literal["amo", "amc"]
+
+
+class Event(BaseModel):
+    """A fact other services rely on. A released version only ever gains optional fields."""
+
+    # strict: neither 19.0 nor "19" is an amount of cents
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+    topic: ClassVar[str]
+    type: ClassVar[str]
+    version: ClassVar[int]
+
+    def key(self) -> str:
+        """Events with one key and topic are numbered without a gap and read in that order."""
+        raise NotImplementedError
+
+
+class AppointmentFact(Event):
+    """What a `<service>.appointment` topic carries: the key is the appointment."""
+
+    appointment_id: UUID
+
+    def key(self) -> str:
+        return str(self.appointment_id)
+
+
+class Priced(BaseModel):
+    """The amounts of a price, in cents; the identity at the counter holds over them."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+    currency: Currency
+    fee_cents: NonNegativeCents
+    base_cents: NonNegativeCents
+    amo_cents: NonNegativeCents  # before the flat contribution
+    amc_cents: NonNegativeCents  # all that the complementary insurer pays, to whomever
+    sponsor_cents: NonNegativeCents
+    advance_cents: NonNegativeCents  # what the patient's card is asked for
+    deferred_deductions_cents: NonNegativeCents  # kept back by the fund later; never on the card
+    amo_claim_cents: NonNegativeCents
+    amc_claim_cents: NonNegativeCents
+    sheet_mode: SheetMode
+    table_version: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
