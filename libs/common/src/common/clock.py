@@ -1,0 +1,21 @@
+"""The one clock of a process. Development and tests shift it or read another; production refuses to."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+
+def wall() -> datetime:
+    """The time of the machine: for tokens and certificates, which no shift may keep alive."""
+    return datetime.now(UTC)  # noqa: TID251
+
+
+@dataclass(slots=True)
+class Clock:
+    """Business time. `shift` may be set while running, in development only."""
+
+    shift: timedelta = timedelta()
+    read: Callable[[], datetime] = wall
+
+    def now(self) -> datetime:
+        return self.read() + self.shift

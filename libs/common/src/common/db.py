@@ -1,0 +1,136 @@
+"""Engines, sessions, direct connections, and the rules every table shares."""
+
+import enum
+from datetime import datetime
+from typing import Any, Final, Literal, Protocol
+
+import asyncpg
+import sqlalchemy as sa
+from sqlalchemy import event, make_url
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.orm import Session
+
+from common.money import Cents
+from common.settings import PostgresSettings
+
+Sessions = async_sessionmaker[AsyncSession]
+
+COLUMN_TYPES: Final[dict[Any, Any]] = {
+    Cents: sa.BigInteger,
+    datetime: sa.DateTime(timezone=True),
+    dict: JSONB,
+    dict[str, str]: JSONB,
+    dict[str, Any]: JSONB,
+    enum.Enum: sa.Enum(
+        enum.Enum, native_enum=False, length=32, values_callable=lambda e: [m.value for m in e]
+    ),
+}
+
+# A statement that hangs, a lock nobody gives up and a forgotten transaction end by themselves; a peer that is
+# gone is noticed. jit off: our statements are short, and compiling one costs more than running it.
+_SERVER_SETTINGS: Final = {
+    "statement_timeout": "5000",
+    "lock_timeout": "2000",
+    "idle_in_transaction_session_timeout": "10000",
+    "tcp_keepalives_idle": "30",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "3",
+    "jit": "off",
+}
+_CONNECT_SECONDS: Final = 5
+
+
+class Direct(Protocol):
+    """An asyncpg pool, or one of its connections where a transaction is open: for hot.py and who calls it."""
+
+    async def execute(self, query: str, *args: object) -> str: ...
+    async def fetch(self, query: str, *args: object) -> list[Any]: ...
+    async def fetchrow(self, query: str, *args: object) -> Any: ...
+    async def fetchval(self, query: str, *args: object) -> Any: ...
+
+
+class Wakes(Protocol):
+    """Whom a commit wakes: the relay and the task worker, in this process or another."""
+
+    def set(self, kind: Literal["outbox", "task"]) -> None: ...
+
+
+def new_metadata() -> sa.MetaData:
+    """One per service: two services loaded in one test run never see each other's tables."""
+    return sa.MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+def engine_of(settings: PostgresSettings, *, name: str, pool: int) -> AsyncEngine:
+    """At most `pool` connections, shown to the database's administrator as `name`. Opens none yet."""
+    url = make_url(settings.dsn.get_secret_value()).set(drivername="postgresql+asyncpg")
+    return create_async_engine(
+        url,
+        pool_size=pool,
+        max_overflow=0,
+        pool_timeout=_CONNECT_SECONDS,
+        pool_use_lifo=True,
+        connect_args={
+            "timeout": _CONNECT_SECONDS,
+            "server_settings": {**_SERVER_SETTINGS, "application_name": name},
+        },
+    )
+
+
+def sessions_of(engine: AsyncEngine, wake: Wakes | None) -> Sessions:
+    """Sessions that wake the relay and the tasks they wrote for, after the commit and never before."""
+
+    class WakingSession(Session):
+        pass
+
+    if wake is not None:
+        _wake_after_commit(WakingSession, wake)
+    event.listen(WakingSession, "before_flush", _refuse_to_write_while_reading)
+    return async_sessionmaker(engine, expire_on_commit=False, sync_session_class=WakingSession)
+
+
+def direct_pool(settings: PostgresSettings, *, name: str, size: int) -> asyncpg.Pool:
+    """Raw asyncpg for hot statements, to be entered with `async with`. JSON goes in and out as text.
+
+    A connection goes back without RESET ALL, which costs a round trip: whoever takes one leaves no session
+    state behind (SET LOCAL and transaction-level locks only).
+    """
+    dsn = make_url(settings.dsn.get_secret_value()).set(drivername="postgresql")
+    return asyncpg.create_pool(
+        dsn.render_as_string(hide_password=False),
+        min_size=1,
+        max_size=size,
+        timeout=_CONNECT_SECONDS,
+        command_timeout=10,
+        reset=_keep,
+        server_settings={**_SERVER_SETTINGS, "application_name": name},
+    )
+
+
+async def _keep(_: object) -> None:
+    """Asyncpg has rolled back an open transaction by now; there is nothing else to clean."""
+
+
+def _wake_after_commit(sessions: type[Session], wake: Wakes) -> None:
+    @event.listens_for(sessions, "after_commit")
+    def _after_commit(session: Session) -> None:
+        if session.get_nested_transaction() is None:  # a savepoint is no commit yet
+            for kind in session.info.pop("wake", ()):
+                wake.set(kind)
+
+    @event.listens_for(sessions, "after_rollback")
+    def _after_rollback(session: Session) -> None:
+        session.info.pop("wake", None)
+
+
+def _refuse_to_write_while_reading(session: Session, *_: object) -> None:
+    if session.info.get("reading"):
+        raise RuntimeError("this session only reads: nothing would commit what is written here")

@@ -1,0 +1,80 @@
+"""Base classes of bodies: strict on the way in, complete and in UTC on the way out."""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, cast
+
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+
+class In(BaseModel):
+    """A request body. Unknown fields, naive times, and numbers or booleans written as text are refused.
+
+    Not `strict=True`: FastAPI hands over parsed JSON, where an identifier or a time still is text.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return cast("CoreSchema", _rewritten(handler(source), incoming=True))
+
+
+class Out(BaseModel):
+    """An answer. No field has a default: what is always sent is required in every generated client."""
+
+    model_config = ConfigDict(frozen=True)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return cast("CoreSchema", _rewritten(handler(source), incoming=False))
+
+
+_STRICT = frozenset({"int", "bool", "float"})
+_TIMES = frozenset({"datetime", "date", "time", "timedelta"})
+_LEFT_ALONE = frozenset({"metadata", "serialization", "ref", "cls", "config"})
+
+
+def _rewritten(node: Any, *, incoming: bool) -> Any:
+    """The schema with the rules of this module at its leaves. Runs once per class."""
+    if isinstance(node, list):
+        return [_rewritten(each, incoming=incoming) for each in node]
+    if isinstance(node, tuple):
+        return tuple(_rewritten(each, incoming=incoming) for each in node)
+    if not isinstance(node, dict):
+        return node
+    kind = node.get("type")
+    if isinstance(kind, str) and kind in _STRICT and "ref" not in node:
+        return {**node, "strict": True} if incoming else node
+    if isinstance(kind, str) and kind in _TIMES:
+        return _time(node, incoming=incoming)
+    return {
+        key: value if key in _LEFT_ALONE else _rewritten(value, incoming=incoming)
+        for key, value in node.items()
+    }
+
+
+def _time(node: dict[str, Any], *, incoming: bool) -> CoreSchema:
+    schema = cast("CoreSchema", node)
+    if node["type"] == "datetime":
+        schema = cast("CoreSchema", {**node, "tz_constraint": "aware"})
+        if not incoming:
+            return core_schema.no_info_after_validator_function(_in_utc, schema)
+    if incoming:
+        return core_schema.no_info_before_validator_function(_written_as_text, schema)
+    return schema
+
+
+def _in_utc(value: datetime) -> datetime:
+    return value.astimezone(UTC)
+
+
+def _written_as_text(value: Any) -> Any:
+    """A bare number would be taken for seconds since 1970."""
+    if isinstance(value, str):
+        if value.lstrip("+-").replace(".", "", 1).isdigit():
+            raise PydanticCustomError("time_as_number", "Input should be text in ISO 8601")
+        return value
+    if isinstance(value, (date, timedelta)):
+        return value
+    raise PydanticCustomError("time_as_number", "Input should be text in ISO 8601")
