@@ -73,16 +73,16 @@ imports: .state/setup  ## who may import what
 	@$(BIN)/lint-imports --no-logo
 
 rules: .state/setup  ## the rules that ruff cannot say
-	@$(BIN)/python tools/lint_rules.py
+	@$(BIN)/python -m tools.lint_rules
 
 contracts: .state/setup  ## generated files are current and compatible with what was released
-	@$(BIN)/python tools/contracts.py --check
+	@$(BIN)/python -m tools.contracts --check
 
 docs: .state/setup  ## schemas, examples, events.md, AsyncAPI and OpenAPI from the models
-	@$(BIN)/python tools/contracts.py
+	@$(BIN)/python -m tools.contracts
 
 release: .state/setup  ## the contract as it is now becomes the baseline of compatibility
-	@$(BIN)/python tools/contracts.py --release
+	@$(BIN)/python -m tools.contracts --release "$(or $(REASON),say why with REASON=)"
 
 ##@ Databases
 migrate: .state/setup  ## migrations of every service, or of S=booking, with the settings of the environment

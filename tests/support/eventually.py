@@ -4,14 +4,16 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 T = TypeVar("T")
 
 
-async def eventually(
-    check: Callable[[], T] | Callable[[], Awaitable[T]], *, within: float = 5.0, every: float = 0.02
-) -> T:
+@overload
+async def eventually(check: Callable[[], Awaitable[T]], *, within: float = ..., every: float = ...) -> T: ...
+@overload
+async def eventually(check: Callable[[], T], *, within: float = ..., every: float = ...) -> T: ...
+async def eventually(check: Callable[[], Any], *, within: float = 5.0, every: float = 0.02) -> Any:
     """What `check` answers, once it is true and raises no AssertionError; polled `every` so many seconds.
 
     Raises AssertionError after `within` seconds, saying what the last try answered or raised.
