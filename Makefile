@@ -12,8 +12,8 @@ SEED ?= 1
 BIN := .venv/bin
 MEMBERS := libs/common services/booking services/payment services/claims services/documents deploy/simulators deploy/local
 MANIFESTS := pyproject.toml $(MEMBERS:%=%/pyproject.toml)
-SOURCES := $(wildcard libs services deploy tools bench tests)
-TYPED := $(wildcard $(MEMBERS:%=%/src) tools bench tests/support)
+SOURCES := $(wildcard libs services deploy tools bench tests .ci)
+TYPED := $(wildcard $(MEMBERS:%=%/src) tools bench tests/support .ci)
 # ONCE=0 means no, like an empty one
 on = $(filter-out 0 no false,$($(1)))
 
