@@ -1,0 +1,79 @@
+"""Writing an event in the caller's transaction. The relay takes it from there."""
+
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from common.events.base import AppointmentFact, Event
+from common.events.envelope import Cause, Meta
+from common.ids import uuid7
+from common.messaging import history
+from common.messaging.tables import OutboxRow, StreamRoot
+
+MAX_BODY_BYTES: Final = 256 * 1024
+
+
+class BodyTooLarge(Exception):
+    """An event carries ids and states; what is large belongs to an API or to storage."""
+
+
+def add(session: AsyncSession, root: StreamRoot, event: Event, *, now: datetime) -> None:
+    """Publishes `event` as the next of `root`, whose row the caller has locked.
+
+    A fact about an appointment is written to its history as well. `session.info["traceparent"]` may name the
+    trace of a request; inside a delivery the cause names it. A forgotten lock ends in a violation of
+    uq_outbox_topic_key_sequence, not in two events with one number.
+    """
+    if event.key() != str(root.id):
+        raise ValueError(f"{event.type} belongs to {event.key()}, not to {root.id}")
+    cause: Cause | None = session.info.get(Cause)
+    written = row(
+        event, sequence=root.version + 1, now=now, cause=cause, traceparent=session.info.get("traceparent")
+    )
+    root.version += 1
+    session.add(written)
+    session.info.setdefault("wake", set()).add("outbox")
+    if isinstance(event, AppointmentFact):
+        causation = str(cause.causation_id) if cause else None
+        history.add(
+            session,
+            event.appointment_id,
+            sequence=written.sequence,
+            fact=event.type,
+            cause=causation,
+            at=now,
+        )
+
+
+def row(
+    event: Event,
+    *,
+    sequence: int,
+    now: datetime,
+    cause: Cause | None = None,
+    traceparent: str | None = None,
+) -> OutboxRow:
+    """What `add` stores, and where a hot statement takes its parameters from.
+
+    Raises BodyTooLarge above 256 KiB.
+    """
+    body = event.model_dump_json().encode()
+    if len(body) > MAX_BODY_BYTES:
+        raise BodyTooLarge(f"{event.type} {event.key()}: {len(body)} bytes")
+    event_id = uuid7(now)
+    meta = Meta(
+        specversion="1.0",
+        datacontenttype="application/json",
+        id=event_id,
+        source=f"/{event.topic.partition('.')[0]}",
+        type=event.type,
+        subject=event.key(),
+        time=now,
+        sequence=sequence,
+        dataschema=f"urn:event:{event.type}:v{event.version}",
+        correlationid=cause.correlation_id if cause else event_id,
+        causationid=cause.causation_id if cause else None,
+        traceparent=(cause.traceparent if cause else None) or traceparent,
+    )
+    return OutboxRow(topic=event.topic, key=event.key(), sequence=sequence, headers=meta.headers(), body=body)

@@ -1,0 +1,41 @@
+"""Which handler of a service reads which event."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeVar
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from common.events.base import Event
+from common.events.envelope import Meta
+from common.messaging.records import Outcome, PartitionStopped
+
+E = TypeVar("E", bound=Event)
+
+# `meta.time` is when the fact happened: rules use it. `now` is the clock: timers and new events use it.
+Handler = Callable[[AsyncSession, E, Meta, datetime], Awaitable[Outcome]]
+
+
+@dataclass(slots=True)
+class Routes:
+    _by_type: dict[str, dict[int, tuple[type[Event], Handler[Any]]]] = field(default_factory=dict)
+
+    def on(self, event: type[E]) -> Callable[[Handler[E]], Handler[E]]:
+        def register(handler: Handler[E]) -> Handler[E]:
+            versions = self._by_type.setdefault(event.type, {})
+            if event.version in versions:
+                raise ValueError(f"two handlers for {event.type} v{event.version}")
+            versions[event.version] = (event, handler)
+            return handler
+
+        return register
+
+    def reads(self, event_type: str) -> bool:
+        return event_type in self._by_type
+
+    def find(self, meta: Meta) -> tuple[type[Event], Handler[Any]]:
+        try:
+            return self._by_type[meta.type][meta.version]
+        except KeyError:
+            raise PartitionStopped(f"{meta.type} v{meta.version} needs a newer release") from None
