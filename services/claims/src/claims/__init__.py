@@ -1,0 +1,1 @@
+"""Coverage, quotes (who pays what), care acts and the claims that follow from them."""

@@ -1,0 +1,1 @@
+"""The rules of the claims service: no database, no network, no clock."""

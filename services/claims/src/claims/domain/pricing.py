@@ -1,0 +1,189 @@
+"""Who pays what: the one public entry of the calculator. The tables come in, nothing is read or written."""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
+from claims.domain.coding import acts_before_coding
+from claims.domain.dated import RowReference
+from claims.domain.inputs import (
+    ActLine,
+    Amc,
+    Exemptions,
+    Inputs,
+    Insured,
+    MaternityWindow,
+    Nir,
+    OverrunQualifier,
+    Pathway,
+    Sector,
+    Sponsor,
+    SponsorKind,
+    Territory,
+    ThirdPartyPayment,
+    refuse_impossible,
+)
+from claims.domain.inputs_json import inputs_from_json, inputs_to_json, policy_from_json, policy_to_json
+from claims.domain.policy import DEFAULT_POLICY, OutOfPathway, Policy
+from claims.domain.priced import (
+    Benefit,
+    ClaimLine,
+    ClaimPart,
+    Explanation,
+    Payer,
+    Priced,
+    PricedLine,
+    SheetMode,
+    Step,
+    TraceEntry,
+    claimed,
+)
+from claims.domain.priced_json import priced_to_json
+from claims.domain.refusals import PricingRefused, RefusalCode, WarningCode
+from claims.domain.sentences import Sentences
+from claims.domain.settlement import Settled, settle
+from claims.domain.tables import Book, Tables
+from common.money import Cents
+
+__all__ = [
+    "DEFAULT_POLICY",
+    "ENGINE_VERSION",
+    "ActLine",
+    "Amc",
+    "Benefit",
+    "ClaimLine",
+    "ClaimPart",
+    "Exemptions",
+    "Explanation",
+    "Inputs",
+    "Insured",
+    "MaternityWindow",
+    "Nir",
+    "OutOfPathway",
+    "OverrunQualifier",
+    "Pathway",
+    "Payer",
+    "Policy",
+    "Priced",
+    "PricedLine",
+    "PricingRefused",
+    "RefusalCode",
+    "RowReference",
+    "Sector",
+    "SheetMode",
+    "Sponsor",
+    "SponsorKind",
+    "Territory",
+    "ThirdPartyPayment",
+    "TraceEntry",
+    "WarningCode",
+    "claimed",
+    "inputs_from_json",
+    "inputs_to_json",
+    "policy_from_json",
+    "policy_to_json",
+    "preview_acts",
+    "price",
+    "priced_to_json",
+]
+
+ENGINE_VERSION: Final = "1"  # goes up when the same question on the same tables could get another answer
+
+
+def price(
+    inputs: Inputs, tables: Tables, policy: Policy = DEFAULT_POLICY, *, as_known_at: datetime | None = None
+) -> Priced:
+    """All amounts in cents at the care date, by the tables as known at an instant (None: all that is known).
+
+    Raises PricingRefused when there is no price; the answer never depends on anything but the arguments.
+    """
+    refuse_impossible(inputs)
+    book = tables.known_at(as_known_at)
+    settled = settle(inputs, book, policy)
+    if _changed_since_booking(inputs, settled, book, policy):
+        settled.steps.append(Step("T1", None, settled.advance_cents))
+    return _explained(inputs, settled, tables)
+
+
+def preview_acts(
+    inputs: Inputs, tables: Tables, *, as_known_at: datetime | None = None
+) -> tuple[ActLine, ...]:
+    """The lines of a consultation that nobody has coded yet; coded ones are returned as they are."""
+    book = tables.known_at(as_known_at)
+    specialty = book.specialties.find((inputs.specialty,), on=inputs.care_on)
+    if specialty is None:
+        raise PricingRefused(RefusalCode.INVALID_INPUT, "specialty", "known-specialty")
+    return inputs.acts or acts_before_coding(inputs, specialty, book)
+
+
+def _changed_since_booking(inputs: Inputs, settled: Settled, book: Book, policy: Policy) -> bool:
+    """Rule T1: the same question on the day of booking had another answer, or none."""
+    if inputs.booked_on is None or inputs.booked_on >= inputs.care_on:
+        return False
+    try:
+        at_booking = settle(replace(inputs, care_on=inputs.booked_on), book, policy)
+    except PricingRefused:
+        return True
+    return settled.altered_from(at_booking)
+
+
+def _explained(inputs: Inputs, settled: Settled, tables: Tables) -> Priced:
+    sentences = tables.sentences
+    amounts = {
+        "advance": settled.advance_cents,
+        "amc": settled.amc_cents,
+        "amo": settled.amo_cents,
+        "amount": 0,
+        "base": settled.base_cents,
+        "contribution": settled.contribution_cents,
+        "copayment": settled.copayment_cents,
+        "fee": inputs.fee_cents,
+        "final": settled.final_cents,
+        "overrun": settled.overrun_cents,
+        "rate": settled.rate_bp,
+        "sponsor": settled.sponsor_cents,
+        "surcharge": settled.surcharge_cents,
+    }
+    trace = []
+    explanations = [_explanation("summary", "advance", sentences, amounts)]
+    for rule, reason, amount, row in settled.steps:
+        amounts["amount"] = amount or 0
+        sentence = sentences.of(rule, reason)
+        french, english = sentence.in_french(amounts), sentence.in_english(amounts)
+        trace.append(
+            TraceEntry(rule, reason, None if amount is None else Cents(amount), row, french, english)
+        )
+        explanations.append(Explanation(rule, french, english))
+    explanations.append(_explanation("summary", "final", sentences, amounts))
+    explanations += [_explanation("warning", each.value, sentences, amounts) for each in settled.warnings]
+    return Priced(
+        engine_version=ENGINE_VERSION,
+        tables_version=tables.version,
+        reimbursable=settled.reimbursable,
+        fee_cents=inputs.fee_cents,
+        base_cents=settled.base_cents,
+        overrun_cents=settled.overrun_cents,
+        amo_cents=settled.amo_cents,
+        amc_cents=settled.amc_cents,
+        amo_refund_expected_cents=settled.amo_refund_cents,
+        amc_refund_expected_cents=settled.amc_refund_cents,
+        sponsor_cents=settled.sponsor_cents,
+        flat_contribution_cents=settled.contribution_cents,
+        surcharge_cents=settled.surcharge_cents,
+        deferred_deductions_cents=settled.deferred_cents,
+        advance_cents=settled.advance_cents,
+        patient_final_cents=settled.final_cents,
+        sheet_mode=settled.sheet_mode,
+        lines=settled.lines,
+        claim_parts=settled.claim_parts,
+        pathway_indicator=settled.indicator,
+        exemption_code=settled.claim_code,
+        trace=tuple(trace),
+        warnings=tuple(settled.warnings),
+        explanations=tuple(explanations),
+    )
+
+
+def _explanation(rule: str, reason: str, sentences: Sentences, amounts: dict[str, int]) -> Explanation:
+    sentence = sentences.of(rule, reason)
+    return Explanation(f"{rule}/{reason}", sentence.in_french(amounts), sentence.in_english(amounts))
