@@ -1,0 +1,137 @@
+"""What the templates draw: every kind, the same bytes each time, all mentions, and nothing it may not."""
+
+import asyncio
+import re
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from time import perf_counter
+
+import pytest
+
+from documents.domain.content import AnyDocument, CareSheet, Prescription, kind_of
+from documents.rendering import mentions
+from documents.rendering.render import render
+from documents.rendering.renderer import Renderer
+from documents.rendering.samples import samples
+from documents.rendering.view import view
+from documents.signing import development_seal
+
+NOW = datetime(2026, 11, 22, 13, 32, 5, tzinfo=UTC)
+SAMPLES = samples()
+LONGEST_GAP = 0.25  # seconds; one document takes a tenth of it, twenty in the loop would take twice as long
+
+needs_pdftotext = pytest.mark.skipif(shutil.which("pdftotext") is None, reason="pdftotext is missing")
+
+
+def text_of(document: AnyDocument, folder: Path) -> str:
+    path = folder / "document.pdf"
+    path.write_bytes(render(document))
+    done = subprocess.run(
+        [shutil.which("pdftotext") or "", "-layout", path, "-"], capture_output=True, check=True
+    )
+    return re.sub(r"\s+", " ", done.stdout.decode())
+
+
+@pytest.mark.parametrize("name", list(SAMPLES))
+def test_a_document_is_conformant_and_always_the_same_bytes(name) -> None:
+    pdf = render(SAMPLES[name])
+
+    with ThreadPoolExecutor(1) as other_thread:
+        again = other_thread.submit(render, SAMPLES[name]).result()
+    assert again == pdf
+    assert b"<pdfaid:part>2</pdfaid:part><pdfaid:conformance>A</pdfaid:conformance>" in re.sub(
+        rb">\s+<", b"><", pdf
+    )
+    assert b"<pdfuaid:part>1</pdfuaid:part>" in pdf
+
+
+@needs_pdftotext
+@pytest.mark.parametrize("name", list(SAMPLES))
+def test_a_document_holds_its_mandatory_mentions(name, tmp_path) -> None:
+    document = SAMPLES[name]
+    folder = document.folder if isinstance(document, Prescription) else None
+
+    text = text_of(document, tmp_path)
+
+    assert [row.name for row in mentions.missing(text, kind=kind_of(document), folder=folder)] == []
+    assert len(mentions.required(text, kind=kind_of(document), folder=folder)) >= 15
+
+
+def test_a_text_without_a_mention_is_noticed() -> None:
+    lacking = mentions.missing("ORDONNANCE", kind=kind_of(SAMPLES["prescription-drugs"]))
+
+    assert "identifier (RPPS)" in {row.name for row in lacking}
+    assert "title" not in {row.name for row in lacking}
+
+
+def test_one_related_line_splits_the_prescription() -> None:
+    split, whole = view(SAMPLES["prescription-two-zones"]), view(SAMPLES["prescription-drugs"])
+
+    assert (split["title"], len(split["related"]), len(split["unrelated"])) == ("ORDONNANCE BIZONE", 2, 1)
+    assert (whole["title"], whole["two_zones"], len(whole["unrelated"])) == ("ORDONNANCE", False, 3)
+
+
+@needs_pdftotext
+def test_a_care_sheet_states_only_what_the_patient_paid(tmp_path) -> None:
+    text = text_of(SAMPLES["care-sheet"], tmp_path)
+
+    assert "Montant payé par le patient 25,00 €" in text
+    assert "Signature de l" in text
+    assert "2,00 € seront retenus plus tard" in text
+    assert "obligatoire (" not in text
+
+
+@needs_pdftotext
+def test_an_information_copy_cannot_be_sent_in(tmp_path) -> None:
+    sheet = SAMPLES["care-sheet-copy"]
+    assert isinstance(sheet, CareSheet)
+
+    text = text_of(sheet, tmp_path)
+
+    assert "à ne pas adresser à la caisse" in text
+    assert "Signature de l" not in text
+
+
+@needs_pdftotext
+def test_an_insurer_is_not_told_the_weight(tmp_path) -> None:
+    assert "Poids" in text_of(SAMPLES["prescription-drugs"], tmp_path)
+    assert "Poids" not in text_of(SAMPLES["receipt"], tmp_path)
+
+
+@needs_pdftotext
+def test_what_people_write_is_text_and_never_markup(tmp_path) -> None:
+    prescription = SAMPLES["prescription-imaging"]
+    assert isinstance(prescription, Prescription)
+    odd = replace(prescription.lines[0], text='#panic("x") *gras* $x$ <a> [b] \\ // 50 % "œuf" €')
+
+    assert '#panic("x") *gras* $x$ <a> [b] \\ // 50 % "œuf" €' in text_of(
+        replace(prescription, lines=(odd,)), tmp_path
+    )
+
+
+async def test_drawing_and_sealing_never_blocks_the_loop(tmp_path) -> None:
+    renderer = Renderer(development_seal(tmp_path, now=NOW))
+    document = SAMPLES["prescription-drugs"]
+    await renderer.render_and_sign(document, now=NOW)
+    gaps = []
+    done = asyncio.Event()
+
+    async def tick() -> None:
+        while not done.is_set():
+            before = perf_counter()
+            await asyncio.sleep(0.001)
+            gaps.append(perf_counter() - before)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(tick())
+        sealed = await asyncio.gather(*(renderer.render_and_sign(document, now=NOW) for _ in range(20)))
+        done.set()
+    renderer.close()
+
+    assert len(sealed) == 20
+    assert len(gaps) > 20
+    assert max(gaps) < LONGEST_GAP
