@@ -2,8 +2,10 @@
 
 import hmac
 import secrets
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -12,6 +14,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 KEY_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
 _VERSION: Final = b"\x01"
+_OPENED_SECONDS: Final = 60.0
+_OPENED_KEYS: Final = 10_000
 
 
 class NotDecryptable(Exception):
@@ -40,6 +44,25 @@ def associated(*parts: str) -> bytes:
     return b"".join(len(part.encode()).to_bytes(4) + part.encode() for part in parts)
 
 
+class OpenedKeys:
+    """Data keys that were unwrapped, for a minute: so late it notices an erasure by another process."""
+
+    def __init__(self) -> None:
+        self._keys: OrderedDict[Hashable, tuple[bytes, float]] = OrderedDict()
+
+    def get(self, owner: Hashable) -> bytes | None:
+        key, until = self._keys.get(owner, (None, 0.0))
+        return key if monotonic() < until else None
+
+    def put(self, owner: Hashable, key: bytes) -> None:
+        self._keys[owner] = (key, monotonic() + _OPENED_SECONDS)
+        if len(self._keys) > _OPENED_KEYS:
+            self._keys.popitem(last=False)
+
+    def forget(self, owner: Hashable) -> None:
+        self._keys.pop(owner, None)
+
+
 @dataclass(frozen=True, slots=True)
 class Keyring:
     """The long-lived keys of one service. `active` wraps new data keys; the others still open old ones."""
@@ -48,6 +71,7 @@ class Keyring:
     active: str
     index: bytes = field(repr=False)
     service: str
+    opened: OpenedKeys = field(default_factory=OpenedKeys, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.active not in self.master:

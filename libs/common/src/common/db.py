@@ -78,6 +78,7 @@ def engine_of(settings: PostgresSettings, *, name: str, pool: int) -> AsyncEngin
         max_overflow=0,
         pool_timeout=_CONNECT_SECONDS,
         pool_use_lifo=True,
+        hide_parameters=True,  # an error that is logged quotes no personal data
         connect_args={
             "timeout": _CONNECT_SECONDS,
             "server_settings": {**_SERVER_SETTINGS, "application_name": name},

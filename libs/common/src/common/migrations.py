@@ -9,7 +9,8 @@ from alembic import context
 from sqlalchemy import Connection, MetaData, make_url, pool, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from common.messaging import tables
+from common.messaging.tables import Base as Messaging
+from common.web.tables import Base as Web
 
 _LOCK: Final = 7_352_001  # any number, the same in every deployer
 _MADE_AT_RUN_TIME: Final = re.compile(r"^outbox_archive_\d{8}$")  # a partition a day, by the relay
@@ -18,10 +19,11 @@ _MADE_AT_RUN_TIME: Final = re.compile(r"^outbox_archive_\d{8}$")  # a partition 
 def run(metadata: MetaData | Sequence[MetaData]) -> None:
     """The whole of a service's env.py; `alembic -x dsn=...` names the database.
 
-    `metadata`: what the service declares, and the tables of common it uses; those of messaging are added.
+    `metadata`: what the service declares; the tables of messaging and web are added.
     """
     declared = [metadata] if isinstance(metadata, MetaData) else list(metadata)
-    asyncio.run(_run(context.get_x_argument(as_dictionary=True)["dsn"], [*declared, tables.Base.metadata]))
+    every = dict.fromkeys([*declared, Messaging.metadata, Web.metadata])
+    asyncio.run(_run(context.get_x_argument(as_dictionary=True)["dsn"], list(every)))
 
 
 async def _run(dsn: str, metadata: Sequence[MetaData]) -> None:

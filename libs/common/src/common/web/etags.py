@@ -21,7 +21,7 @@ def check(if_match: str | None, version: int) -> None:
         raise Problem(412, "precondition-failed", "It has changed since you read it; read it again.")
 
 
-async def _required(if_match: Annotated[str | None, Header()] = None) -> str:
+async def required_version(if_match: Annotated[str | None, Header()] = None) -> str:
     if if_match is None:
         raise Problem(428, "precondition-required", "Send If-Match with the ETag of what you read.")
     return if_match
@@ -31,5 +31,5 @@ async def _optional(if_match: Annotated[str | None, Header()] = None) -> str | N
     return if_match
 
 
-IfMatch = Annotated[str, Depends(_required)]
+IfMatch = Annotated[str, Depends(required_version)]
 IfMatchOptional = Annotated[str | None, Depends(_optional)]  # PUT that creates or replaces; then `check`

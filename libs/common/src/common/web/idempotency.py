@@ -46,7 +46,7 @@ class Key:
         return (self.scope, self.fingerprint, status, reference, now)
 
 
-async def _key(
+async def required_key(
     request: Request,
     response: Response,
     caller: CallerDep,
@@ -69,7 +69,7 @@ async def _key(
     )
 
 
-IdempotencyKey = Annotated[Key, Depends(_key)]
+IdempotencyKey = Annotated[Key, Depends(required_key)]
 
 # One statement: its snapshot may be older than the lock, so a record committed in between is not seen. Then
 # the INSERT of `finish` finds it, and the request ends as "in flight" with nothing done.

@@ -7,29 +7,6 @@ from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 
-class In(BaseModel):
-    """A request body. Unknown fields, naive times, and numbers or booleans written as text are refused.
-
-    Not `strict=True`: FastAPI hands over parsed JSON, where an identifier or a time still is text.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return cast("CoreSchema", _rewritten(handler(source), incoming=True))
-
-
-class Out(BaseModel):
-    """An answer. No field has a default: what is always sent is required in every generated client."""
-
-    model_config = ConfigDict(frozen=True)
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return cast("CoreSchema", _rewritten(handler(source), incoming=False))
-
-
 _STRICT = frozenset({"int", "bool", "float"})
 _TIMES = frozenset({"datetime", "date", "time", "timedelta"})
 _LEFT_ALONE = frozenset({"metadata", "serialization", "ref", "cls", "config"})
@@ -78,3 +55,26 @@ def _written_as_text(value: Any) -> Any:
     if isinstance(value, (date, timedelta)):
         return value
     raise PydanticCustomError("time_as_number", "Input should be text in ISO 8601")
+
+
+class In(BaseModel):
+    """A request body. Unknown fields, naive times, and numbers or booleans written as text are refused.
+
+    Not `strict=True`: FastAPI hands over parsed JSON, where an identifier or a time still is text.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return cast("CoreSchema", _rewritten(handler(source), incoming=True))
+
+
+class Out(BaseModel):
+    """An answer. No field has a default: what is always sent is required in every generated client."""
+
+    model_config = ConfigDict(frozen=True)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return cast("CoreSchema", _rewritten(handler(source), incoming=False))

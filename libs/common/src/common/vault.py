@@ -1,0 +1,150 @@
+"""Seals a patient's data with a key of their own; without that key's row nobody ever reads them again."""
+
+import base64
+import secrets
+from datetime import datetime
+from typing import ClassVar, Final, Literal
+from uuid import UUID
+
+from sqlalchemy import delete, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from common import crypto
+from common.crypto import Keyring
+from common.errors import DomainError, Refusal
+from common.settings import KeySettings
+from common.web.tables import DataKeyRow
+
+Kind = Literal["erasable", "kept"]  # kept: what the law keeps after an erasure has a key of its own
+
+_NEW: Final = "vault.new"  # in session.info: owners whose key this session made
+
+
+class DataErased(DomainError):
+    """There is no key any more: the patient was erased, or never had data here."""
+
+    code: ClassVar[str] = "data-erased"
+    refusal: ClassVar[Refusal] = Refusal.NOT_FOUND
+
+
+def keyring_of(settings: KeySettings, *, service: str) -> Keyring:
+    return Keyring(
+        master={name: base64.b64decode(key.get_secret_value()) for name, key in settings.master.items()},
+        active=settings.active,
+        index=base64.b64decode(settings.index.get_secret_value()),
+        service=service,
+    )
+
+
+async def seal(
+    session: AsyncSession,
+    keyring: Keyring,
+    patient_id: UUID,
+    plaintext: str,
+    *,
+    field: str,
+    now: datetime,
+    kind: Kind = "erasable",
+) -> bytes:
+    """Ciphertext for a bytea column. It opens for this service, patient and field only.
+
+    Makes the patient's key with the first value.
+    """
+    key = await _find(session, keyring, patient_id, kind) or await _make(
+        session, keyring, patient_id, kind, now
+    )
+    return crypto.encrypt(key, plaintext.encode(), bound_to=_bound(keyring, patient_id, field))
+
+
+async def open(  # noqa: A001 - the opposite of seal
+    session: AsyncSession,
+    keyring: Keyring,
+    patient_id: UUID,
+    sealed: bytes,
+    *,
+    field: str,
+    kind: Kind = "erasable",
+) -> str:
+    """Raises DataErased without a key, crypto.NotDecryptable for bytes of another place."""
+    key = await _find(session, keyring, patient_id, kind)
+    if key is None:
+        raise DataErased("these data were erased")
+    return crypto.decrypt(key, sealed, bound_to=_bound(keyring, patient_id, field)).decode()
+
+
+async def destroy(
+    session: AsyncSession, patient_id: UUID, *, keyring: Keyring | None = None, kind: Kind = "erasable"
+) -> None:
+    """Erases by forgetting the key. Other processes that opened it forget it within a minute."""
+    await session.execute(
+        delete(DataKeyRow).where(DataKeyRow.patient_id == patient_id, DataKeyRow.kind == kind)
+    )
+    if keyring is not None:
+        keyring.opened.forget((patient_id, kind))
+
+
+async def rotate(session: AsyncSession, keyring: Keyring, *, batch: int) -> int:
+    """Wraps up to `batch` data keys anew with the active master key; how many there were, 0 at the end.
+
+    Values are not touched. A master key may leave the settings once this has returned 0.
+    """
+    query = (
+        select(DataKeyRow)
+        .where(DataKeyRow.master_key != keyring.active)
+        .order_by(DataKeyRow.master_key, DataKeyRow.patient_id)
+        .limit(batch)
+        .with_for_update(skip_locked=True)
+    )
+    rows = (await session.scalars(query)).all()
+    for row in rows:
+        owner = _owner(row.patient_id, row.kind)
+        key = keyring.unwrap(row.wrapped, master_key=row.master_key, owner=owner)
+        row.wrapped, row.master_key = keyring.wrap(key, owner=owner)
+    await session.flush()
+    return len(rows)
+
+
+async def _find(session: AsyncSession, keyring: Keyring, patient_id: UUID, kind: str) -> bytes | None:
+    opened = keyring.opened.get((patient_id, kind))
+    if opened is not None:
+        return opened
+    query = select(DataKeyRow.wrapped, DataKeyRow.master_key)
+    query = query.where(DataKeyRow.patient_id == patient_id, DataKeyRow.kind == kind)
+    row = (await session.execute(query)).one_or_none()
+    if row is None:
+        return None
+    key = keyring.unwrap(row.wrapped, master_key=row.master_key, owner=_owner(patient_id, kind))
+    if (patient_id, kind) not in session.info.get(_NEW, ()):
+        keyring.opened.put((patient_id, kind), key)  # else a rollback would leave a key that no row holds
+    return key
+
+
+async def _make(session: AsyncSession, keyring: Keyring, patient_id: UUID, kind: str, now: datetime) -> bytes:
+    key = secrets.token_bytes(crypto.KEY_BYTES)
+    wrapped, master_key = keyring.wrap(key, owner=_owner(patient_id, kind))
+    row = {
+        "patient_id": patient_id,
+        "kind": kind,
+        "wrapped": wrapped,
+        "master_key": master_key,
+        "created_at": now,
+    }
+    made = await session.scalar(
+        insert(DataKeyRow).values(row).on_conflict_do_nothing().returning(DataKeyRow.patient_id)
+    )
+    if made is None:  # another transaction was quicker, and has committed
+        theirs = await _find(session, keyring, patient_id, kind)
+        if theirs is None:
+            raise DataErased("these data are being erased")
+        return theirs
+    session.info.setdefault(_NEW, set()).add((patient_id, kind))
+    return key
+
+
+def _owner(patient_id: UUID, kind: str) -> str:
+    return f"{patient_id}/{kind}"
+
+
+def _bound(keyring: Keyring, patient_id: UUID, field: str) -> bytes:
+    return crypto.associated(keyring.service, field, str(patient_id))
