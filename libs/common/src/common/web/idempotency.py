@@ -98,12 +98,12 @@ async def begin(session: AsyncSession, key: Key, *, now: datetime) -> str | None
     del now  # the same signature as finish; a record does not end while it is kept
     session.info["idempotent"] = True
     row = (await session.execute(_BEGIN_SESSION, {"lock": key.lock, "scope": key.scope})).one()
-    return _decided(key, row._mapping)  # noqa: SLF001
+    return decided(key, row._mapping)  # noqa: SLF001
 
 
 async def begin_direct(connection: Direct, key: Key) -> str | None:
     """`begin` on an asyncpg connection whose transaction is open."""
-    return _decided(key, await connection.fetchrow(_BEGIN_DIRECT, key.lock, key.scope))
+    return decided(key, await connection.fetchrow(_BEGIN_DIRECT, key.lock, key.scope))
 
 
 async def finish(session: AsyncSession, key: Key, *, status: int, reference: str, now: datetime) -> None:
@@ -130,7 +130,8 @@ def in_flight() -> InFlight:
     return InFlight("a request with this Idempotency-Key is being answered", retry_after=1)
 
 
-def _decided(key: Key, row: Any) -> str | None:
+def decided(key: Key, row: Any) -> str | None:
+    """What `begin` answers, from locked, fingerprint, status and reference as a hot statement read them."""
     if row["reference"] is not None:
         if row["fingerprint"] != key.fingerprint:
             raise KeyReused("this Idempotency-Key came with another request before")

@@ -6,7 +6,6 @@ from typing import Any, cast
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-
 _STRICT = frozenset({"int", "bool", "float"})
 _TIMES = frozenset({"datetime", "date", "time", "timedelta"})
 _LEFT_ALONE = frozenset({"metadata", "serialization", "ref", "cls", "config"})
