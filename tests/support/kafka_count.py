@@ -8,7 +8,7 @@ import pytest
 _IN_CI = os.environ.get("CI") == "true"  # noqa: TID251
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)  # pytest keeps its plugins in sets
 class KafkaCount:
     """A plugin of one run; with xdist the reports of all workers arrive in the process that prints."""
 
