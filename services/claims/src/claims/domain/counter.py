@@ -35,8 +35,7 @@ def third_party_payment(situation: Situation, rate: Rate, *, overrun_cents: int)
 
 def amc_pays(situation: Situation, rate: Rate) -> bool:
     """Whether anybody but the patient and the AMO bears the copayment, now or by a refund."""
-    insurers = {Amc.CONTRACTED, Amc.NOT_CONTRACTED, Amc.EXISTS_NOT_GIVEN}
-    return rate.rule == "B3" or situation.inputs.amc in insurers
+    return rate.rule == "B3" or situation.inputs.amc not in (Amc.NONE, Amc.UNKNOWN)
 
 
 def sheet_mode(situation: Situation, third_party: ThirdParty, *, copayment_left_cents: int) -> SheetMode:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from claims.domain.dated import RowReference
 from claims.domain.refusals import WarningCode
+from claims.domain.sentences import Explanation
 from common.money import Cents
 
 
@@ -44,12 +45,6 @@ class TraceEntry(NamedTuple):
     reason: str | None
     amount_cents: Cents | None
     row: RowReference | None
-    sentence_fr: str
-    sentence_en: str
-
-
-class Explanation(NamedTuple):
-    code: str
     sentence_fr: str
     sentence_en: str
 

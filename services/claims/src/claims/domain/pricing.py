@@ -29,7 +29,6 @@ from claims.domain.priced import (
     Benefit,
     ClaimLine,
     ClaimPart,
-    Explanation,
     Payer,
     Priced,
     PricedLine,
@@ -40,7 +39,7 @@ from claims.domain.priced import (
 )
 from claims.domain.priced_json import priced_to_json
 from claims.domain.refusals import PricingRefused, RefusalCode, WarningCode
-from claims.domain.sentences import Sentences
+from claims.domain.sentences import Explanation
 from claims.domain.settlement import Settled, settle
 from claims.domain.tables import Book, Tables
 from common.money import Cents
@@ -145,17 +144,16 @@ def _explained(inputs: Inputs, settled: Settled, tables: Tables) -> Priced:
         "surcharge": settled.surcharge_cents,
     }
     trace = []
-    explanations = [_explanation("summary", "advance", sentences, amounts)]
+    explanations = [sentences.written("summary", "advance", amounts)]
     for rule, reason, amount, row in settled.steps:
         amounts["amount"] = amount or 0
-        sentence = sentences.of(rule, reason)
-        french, english = sentence.in_french(amounts), sentence.in_english(amounts)
-        trace.append(
-            TraceEntry(rule, reason, None if amount is None else Cents(amount), row, french, english)
-        )
-        explanations.append(Explanation(rule, french, english))
-    explanations.append(_explanation("summary", "final", sentences, amounts))
-    explanations += [_explanation("warning", each.value, sentences, amounts) for each in settled.warnings]
+        explanation = sentences.written(rule, reason, amounts)
+        cents = None if amount is None else Cents(amount)
+        _, french, english = explanation
+        trace.append(TraceEntry(rule, reason, cents, row, french, english))
+        explanations.append(explanation)
+    explanations.append(sentences.written("summary", "final", amounts))
+    explanations += [sentences.written("warning", warning.value, amounts) for warning in settled.warnings]
     return Priced(
         engine_version=ENGINE_VERSION,
         tables_version=tables.version,
@@ -182,8 +180,3 @@ def _explained(inputs: Inputs, settled: Settled, tables: Tables) -> Priced:
         warnings=tuple(settled.warnings),
         explanations=tuple(explanations),
     )
-
-
-def _explanation(rule: str, reason: str, sentences: Sentences, amounts: dict[str, int]) -> Explanation:
-    sentence = sentences.of(rule, reason)
-    return Explanation(f"{rule}/{reason}", sentence.in_french(amounts), sentence.in_english(amounts))

@@ -58,7 +58,7 @@ def _failed_remote_condition(situation: Situation) -> Reimbursability | None:
 def _pathway(situation: Situation) -> tuple[str | None, RowReference | None]:
     """Why the pathway is respected or not required, None when it is not."""
     inputs = situation.inputs
-    if inputs.pathway not in {Pathway.NONE, Pathway.UNANSWERED}:
+    if inputs.pathway not in (Pathway.NONE, Pathway.UNANSWERED):
         return inputs.pathway.value, None
     limit = _pathway_age(situation)
     if situation.age < limit.age:

@@ -1,10 +1,10 @@
 """Sentences for the patient, in French and English, with amounts written from whole cents."""
 
 import string
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
+from claims.domain.refusals import WarningCode
 from common.money import WHOLE
 
 PLACEHOLDERS: Final = {
@@ -22,6 +22,26 @@ PLACEHOLDERS: Final = {
     "sponsor",
     "surcharge",
 }
+# fmt: off
+RULES: Final = (
+    "A1", "A2", "A3", "A4", "A5", "A6",
+    "B1", "B1n", "B2", "B2n", "B3", "B4", "B5", "B6",
+    "C1",
+    "D1", "D2", "D3",
+    "E1", "E2", "E3", "E4", "E5",
+    "F1", "F2", "F3",
+    "G1", "G2", "G3", "G4",
+    "S1", "S2",
+    "T0", "T1",
+)
+# fmt: on
+NEEDED: Final = (
+    *RULES,
+    "summary/advance",
+    "summary/final",
+    *(f"warning/{warning.value}" for warning in WarningCode),
+)
+KEPT_WRITINGS: Final = 2048  # per sentence
 RATE: Final = "rate"  # the one placeholder in basis points and not in cents
 
 
@@ -32,73 +52,93 @@ class SentenceUnreadable(Exception):
         self.rule = rule
 
 
-@lru_cache(maxsize=4096)
+class Explanation(NamedTuple):
+    """`code` is the rule, or "summary/..." and "warning/..."."""
+
+    code: str
+    sentence_fr: str
+    sentence_en: str
+
+
 def euros_fr(cents: int) -> str:
     """750 cents are "7,50 €"."""
     return f"{cents // 100},{cents % 100:02d} €"
 
 
-@lru_cache(maxsize=4096)
 def euros_en(cents: int) -> str:
     """750 cents are "€7.50"."""
     return f"€{cents // 100}.{cents % 100:02d}"
 
 
 def percent(basis_points: int) -> str:
+    """7000 basis points are "70 %"."""
     return f"{basis_points // (WHOLE // 100)} %"
 
 
-class Sentence(NamedTuple):
-    """Two texts, each cut into (literal, placeholder or None)."""
+Parts = tuple[tuple[str, str | None], ...]  # literal, then placeholder or None
 
-    fr: tuple[tuple[str, str | None], ...]
-    en: tuple[tuple[str, str | None], ...]
 
-    def in_french(self, amounts: Mapping[str, int]) -> str:
-        parts = []
-        for literal, name in self.fr:
-            parts.append(literal)
-            if name is not None:
-                parts.append(percent(amounts[name]) if name == RATE else euros_fr(amounts[name]))
-        return "".join(parts)
+class Sentence:
+    """One sentence in both languages; the last writings are kept: most patients pay the same amounts."""
 
-    def in_english(self, amounts: Mapping[str, int]) -> str:
-        parts = []
-        for literal, name in self.en:
-            parts.append(literal)
-            if name is not None:
-                parts.append(percent(amounts[name]) if name == RATE else euros_en(amounts[name]))
-        return "".join(parts)
+    def __init__(self, code: str, *, fr: Parts, en: Parts) -> None:
+        self._code = code
+        self._fr = fr
+        self._en = en
+        self._names = tuple(sorted({name for _, name in (*fr, *en) if name is not None}))
+        self._written: dict[tuple[int, ...], Explanation] = {}
+
+    def written(self, amounts: Mapping[str, int]) -> Explanation:
+        """`amounts` in cents by placeholder, the rate in basis points."""
+        asked = tuple([amounts[name] for name in self._names])
+        written = self._written.get(asked)
+        if written is None:
+            if len(self._written) >= KEPT_WRITINGS:
+                self._written.clear()
+            french = _filled(self._fr, amounts, euros_fr)
+            written = Explanation(self._code, french, _filled(self._en, amounts, euros_en))
+            self._written[asked] = written
+        return written
+
+
+def _filled(parts: Parts, amounts: Mapping[str, int], euros: Callable[[int], str]) -> str:
+    written = []
+    for literal, name in parts:
+        written.append(literal)
+        if name is not None:
+            written.append(percent(amounts[name]) if name == RATE else euros(amounts[name]))
+    return "".join(written)
 
 
 class Sentences:
     """By rule, "A2", and by rule and reason, "A2/not-contracted"; without the second the first is taken."""
 
     def __init__(self, texts: Mapping[str, object]) -> None:
-        """Raises SentenceUnreadable for a missing language, a broken brace or an unknown placeholder."""
+        """Raises SentenceUnreadable: a rule or language missing, a broken brace, a wrong placeholder."""
         self._sentences = {name: _sentence(name, text) for name, text in texts.items()}
         self._chosen: dict[tuple[str, str | None], Sentence] = {}
+        for name in NEEDED:
+            if name not in self._sentences:
+                raise SentenceUnreadable(name, "sentence-missing")
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._sentences
-
-    def of(self, rule: str, reason: str | None = None) -> Sentence:
-        """Raises KeyError when the file has no sentence for the rule."""
+    def written(self, rule: str, reason: str | None, amounts: Mapping[str, int]) -> Explanation:
         asked = (rule, reason)
         chosen = self._chosen.get(asked)
         if chosen is None:
             chosen = self._sentences.get(f"{rule}/{reason}") or self._sentences[rule]
             self._chosen[asked] = chosen
-        return chosen
+        return chosen.written(amounts)
 
 
 def _sentence(name: str, text: object) -> Sentence:
     if not isinstance(text, dict) or set(text) != {"fr", "en"}:
         raise SentenceUnreadable(name, "has-fr-and-en")
-    return Sentence(_parts(name, text["fr"]), _parts(name, text["en"]))
+    rule, _, _ = name.partition("/")
+    code = rule if rule in RULES else name
+    return Sentence(code, fr=_parts(name, text["fr"]), en=_parts(name, text["en"]))
 
 
-def _parts(name: str, text: object) -> tuple[tuple[str, str | None], ...]:
+def _parts(name: str, text: object) -> Parts:
     if not isinstance(text, str) or not text.strip():
         raise SentenceUnreadable(name, "sentence-missing")
     try:

@@ -43,7 +43,7 @@ def read_situation(inputs: Inputs, book: Book, policy: Policy) -> Situation:
     specialty = book.specialties.find((inputs.specialty,), on=on)
     if specialty is None:
         raise PricingRefused(RefusalCode.INVALID_INPUT, "specialty", "known-specialty")
-    usable = inputs.nir in {Nir.DEFINITIVE, Nir.AME} or (
+    usable = inputs.nir in (Nir.DEFINITIVE, Nir.AME) or (
         inputs.nir is Nir.PROVISIONAL and policy.provisional_nir_usable
     )
     proven = usable and inputs.insured is Insured.YES

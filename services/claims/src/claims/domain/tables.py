@@ -239,8 +239,10 @@ Keyed = tuple[Key, Row]
 R = TypeVar("R", bound=Row)
 
 
-def _tariffs(record: _Record, groups: Mapping[str, bool]) -> Iterator[Keyed]:
+def _tariffs(record: _Record, groups: Mapping[str, bool], codes: set[str]) -> Iterator[Keyed]:
     code, zone, base = record.text("code"), record.text("zone"), record.cents("base_cents")
+    if code not in codes:
+        raise record.broken("code-is-in-acts")
     classes = record.words("class")
     if classes == ("any",):
         classes = SECTOR_CLASSES
@@ -522,11 +524,12 @@ def load_tables(directory: Traversable | None = None) -> Tables:
         except FileNotFoundError:
             raise TablesInvalid(name, "file", "file-missing") from None
     rows = {name: _read(name, contents[name], reader) for name, reader in _READERS.items()}
-    groups = {
-        row.tariff_group: row.physician
-        for _, row in cast("list[tuple[Key, SpecialtyRow]]", rows["specialties.csv"])
-    }
-    rows[TARIFFS_FILE] = _read(TARIFFS_FILE, contents[TARIFFS_FILE], lambda record: _tariffs(record, groups))
+    specialties = cast("list[tuple[Key, SpecialtyRow]]", rows["specialties.csv"])
+    groups = {row.tariff_group: row.physician for _, row in specialties}
+    codes = {code for (code,), _ in rows["acts.csv"]}
+    rows[TARIFFS_FILE] = _read(
+        TARIFFS_FILE, contents[TARIFFS_FILE], lambda record: _tariffs(record, groups, codes)
+    )
     try:
         sentences = Sentences(tomllib.loads(contents[SENTENCES_FILE].decode()))
         return Tables(rows, sentences, version=_version(contents))

@@ -1,0 +1,215 @@
+"""The grid of the discrete inputs, in three cuts: each combination ends as an amount or a coded refusal."""
+
+from collections import Counter
+from collections.abc import Iterable
+from datetime import date
+from itertools import product
+
+from claims.domain.pricing import (
+    ActLine,
+    Amc,
+    Exemptions,
+    Inputs,
+    Insured,
+    MaternityWindow,
+    Nir,
+    OutOfPathway,
+    OverrunQualifier,
+    Pathway,
+    Policy,
+    Priced,
+    PricingRefused,
+    RefusalCode,
+    Sector,
+    Sponsor,
+    SponsorKind,
+    Territory,
+    ThirdPartyPayment,
+    claimed,
+    price,
+)
+from claims.domain.tables import load_tables
+from common.money import Cents
+from support.questions import question
+
+TABLES = load_tables()
+RANKS = [
+    {"A5", "A6"},
+    {"A4"},
+    {"E4", "E1"},
+    {"G1", "G2", "G3", "G4"},
+    {"F1", "F2", "F3"},
+    {"E2"},
+    {"B1n", "B2n"},
+    {"C1", "B4", "B2", "B1", "B3", "B5", "B6"},
+    {"A1", "A2", "A3", "T0"},
+    {"E3", "E5"},
+    {"D1", "D2", "D3"},
+    {"S1", "S2"},
+    {"T1"},
+]
+ONE_ANSWER = [*RANKS[:3], {"G1", "G2"}, {"G3", "G4"}, *RANKS[5:6], *RANKS[7:], {"A5", "A4", "E4", "E1"}]
+IN_WINDOW = MaternityWindow(date(2025, 1, 1), date(2025, 6, 1))
+AFTER = MaternityWindow(date(2025, 4, 2), date(2025, 8, 20))
+REDUCED = Policy(out_of_pathway=OutOfPathway.REDUCED_30)
+
+
+def rank(rule: str) -> int:
+    return next(index for index, rules in enumerate(RANKS) if rule in rules)
+
+
+def check(inputs: Inputs, priced: Priced) -> None:
+    rules = [entry.rule for entry in priced.trace]
+    borne = priced.amo_cents + priced.amc_cents + priced.sponsor_cents + priced.patient_final_cents
+    counter = sum(claimed(priced)) + priced.sponsor_cents + priced.advance_cents
+    assert borne - priced.deferred_deductions_cents == priced.fee_cents == counter, inputs
+    assert [rank(rule) for rule in rules] == sorted(rank(rule) for rule in rules), (rules, inputs)
+    assert all(len(same & set(rules)) <= 1 for same in ONE_ANSWER), (rules, inputs)
+    assert len(rules) == len(set(rules)) > 0, (rules, inputs)
+    assert len(priced.warnings) == len(set(priced.warnings)), inputs
+    assert all(entry.sentence_fr and entry.sentence_en for entry in priced.trace)
+
+
+def walk(questions: Iterable[tuple[Inputs, Policy]]) -> Counter[str]:
+    ends: Counter[str] = Counter()
+    for inputs, policy in questions:
+        try:
+            priced = price(inputs, TABLES, policy)
+        except PricingRefused as refused:
+            ends[RefusalCode(refused.code).value if refused.field and refused.rule else "unexplained"] += 1
+        else:
+            check(inputs, priced)
+            ends[priced.sheet_mode.value] += 1
+    return ends
+
+
+def test_every_cover_of_the_patient_has_an_answer() -> None:
+    exemptions = [
+        Exemptions(),
+        Exemptions(ald=True),
+        Exemptions(ald_unrelated=True),
+        Exemptions(maternity=IN_WINDOW),
+        Exemptions(maternity=AFTER),
+        Exemptions(css=True),
+        Exemptions(ame=True),
+        Exemptions(css=True, ald=True, ame=True),
+    ]
+    sponsors = [None, Sponsor(kind=SponsorKind.FULL), Sponsor(kind=SponsorKind.PERCENT, percent=15)]
+    pathways = [Pathway.REFERRED, Pathway.NONE]
+    policies = [REDUCED, Policy(compulsory_tp=False, out_of_pathway=OutOfPathway.REDUCED_30)]
+    grid = product(Insured, Nir, Amc, ThirdPartyPayment, exemptions, sponsors, pathways, policies)
+
+    ends = walk(
+        (
+            question(
+                insured=insured,
+                nir=nir,
+                amc=amc,
+                third_party_payment=offered,
+                exemptions=said,
+                sponsor=sponsor,
+                pathway=pathway,
+                sector=Sector.OPTAM,
+                fee_cents=Cents(2500 if said.css else 4000),
+            ),
+            policy,
+        )
+        for insured, nir, amc, offered, said, sponsor, pathway, policy in grid
+    )
+
+    assert set(ends) == {"TP", "TP+RECEIPT", "FSE", "PAPER", "INVOICE", "invalid-input"}
+    assert sum(ends.values()) == 3 * 5 * 5 * 3 * 8 * 3 * 2 * 2
+
+
+def test_every_act_of_every_practitioner_has_an_answer() -> None:
+    practitioners = [
+        ("gp", Sector.S1),
+        ("gp", Sector.OPTAM),
+        ("gp", Sector.S2),
+        ("gp", Sector.NONE),
+        ("dermatologist", Sector.S1),
+        ("dermatologist", Sector.S2),
+        ("psychiatrist", Sector.OPTAM),
+        ("cardiologist", Sector.S1),
+        ("psychologist", Sector.NONE),
+        ("osteopath", Sector.NONE),
+    ]
+    acts = [
+        "",
+        "TCG",
+        "TC",
+        "TC+MPC+MCS",
+        "TCS",
+        "TCS+MCS",
+        "TCG+MHP",
+        "TCG+MOP",
+        "TCG+F",
+        "G",
+        "=1905+=1905",
+        "X",
+    ]
+    days = [
+        date(2018, 9, 14),
+        date(2019, 6, 1),
+        date(2021, 6, 15),
+        date(2023, 10, 31),
+        date(2023, 11, 1),
+        date(2024, 12, 22),
+        date(2026, 11, 25),
+    ]
+    policy = Policy(partner_psychologist=True)
+    grid = product(
+        practitioners, acts, days, [1500, 2500, 6000], OverrunQualifier, [False, True], [False, True]
+    )
+
+    ends = walk(
+        (
+            question(
+                specialty=specialty,
+                sector=sector,
+                acts=tuple(ActLine.parse(code) for code in coded.split("+") if code),
+                care_on=day,
+                born_on=date(1940, 1, 1),
+                fee_cents=Cents(fee),
+                overrun_qualifier=qualifier,
+                company=company,
+                exemptions=Exemptions(css=css),
+            ),
+            policy,
+        )
+        for (specialty, sector), coded, day, fee, qualifier, company, css in grid
+    )
+
+    assert {"TP", "INVOICE", "no-tariff", "overrun-forbidden"} <= set(ends)
+    assert sum(ends.values()) == 10 * 12 * 7 * 3 * 3 * 2 * 2
+
+
+def test_every_answer_about_the_pathway_has_an_answer() -> None:
+    specialties = ["gp", "psychiatrist", "gynaecologist", "dermatologist"]
+    births = [date(2015, 1, 1), date(2005, 1, 1), date(1985, 6, 15)]
+    said = [Exemptions(), Exemptions(ald=True), Exemptions(css=True)]
+    policies = [Policy(), REDUCED, Policy(direct_access_age_limits=True)]
+    days = [date(2019, 6, 1), date(2025, 3, 10)]
+    schemes = ["general", "alsace-moselle", "sncf"]
+    grid = product(specialties, births, Pathway, Territory, [True, False], said, policies, days, schemes)
+
+    ends = walk(
+        (
+            question(
+                specialty=specialty,
+                born_on=born,
+                pathway=pathway,
+                territory=territory,
+                known_patient=known,
+                exemptions=exemptions,
+                care_on=day,
+                scheme=scheme,
+                fee_cents=Cents(2000),
+            ),
+            policy,
+        )
+        for specialty, born, pathway, territory, known, exemptions, policy, day, scheme in grid
+    )
+
+    assert set(ends) == {"TP", "INVOICE", "no-rate", "no-out-of-pathway-rate"}
+    assert sum(ends.values()) == 4 * 3 * 11 * 5 * 2 * 3 * 3 * 2 * 3
