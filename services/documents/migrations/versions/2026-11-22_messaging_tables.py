@@ -99,6 +99,12 @@ def upgrade() -> None:
         postgresql_with={"fillfactor": 70},
     )
     op.create_index(op.f("ix_task_due_at"), "task", ["due_at"], postgresql_where=sa.text("outcome IS NULL"))
+    op.create_index(
+        op.f("ix_task_finished_at"),
+        "task",
+        ["finished_at"],
+        postgresql_where=sa.text("outcome IS NOT NULL"),
+    )
     op.create_table(
         "history",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),

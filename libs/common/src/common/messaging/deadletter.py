@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, distinct, func, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -35,7 +35,8 @@ async def is_parked(session: AsyncSession, record: Record) -> bool:
 
 async def parked_of(session: AsyncSession, *, topic: str, keys: Sequence[str]) -> set[str]:
     parked = (
-        select(distinct(DeadLetterRow.key))
+        select(DeadLetterRow.key)
+        .distinct()
         .where(DeadLetterRow.topic == topic, DeadLetterRow.key == func.any(list(keys)))
         .where(DeadLetterRow.sequence.is_not(None))
     )

@@ -9,6 +9,7 @@ from typing import Final
 from pydantic import ValidationError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from common import telemetry
 from common.db import Sessions
 from common.errors import DomainError, Refusal
 from common.events.envelope import Cause, Meta
@@ -25,6 +26,7 @@ from common.messaging.records import (
     ignored,
 )
 from common.messaging.routes import Routes
+from common.telemetry import Metrics
 
 _LAST_SEQUENCE: Final = 2**63 - 2  # a range of int8 still has an upper end above it
 _LONGEST_KEY: Final = 200  # far above an id, far below what an index takes
@@ -41,7 +43,14 @@ class Redriven:
     reason: str | None  # what stopped it; none: the key is free
 
 
-async def deliver(record: Record, routes: Routes, sessions: Sessions, *, now: datetime) -> Outcome:
+async def deliver(
+    record: Record,
+    routes: Routes,
+    sessions: Sessions,
+    *,
+    now: datetime,
+    metrics: Metrics | None = None,
+) -> Outcome:
     """Applies one record and commits it, or commits why not.
 
     Raises PartitionStopped, and whatever a handler raises that is neither a DomainError nor RecordRejected:
@@ -51,7 +60,7 @@ async def deliver(record: Record, routes: Routes, sessions: Sessions, *, now: da
     try:
         meta = envelope(record)
         async with sessions.begin() as session:
-            return await _apply(session, record, meta, routes, now)
+            return await _apply(session, record, meta, routes, now, metrics)
     except RecordRejected as error:
         outcome = Outcome(Ending.REJECTED, str(error))
     except DomainError as error:
@@ -68,7 +77,12 @@ async def deliver(record: Record, routes: Routes, sessions: Sessions, *, now: da
 
 
 async def deliver_batch(
-    records: Sequence[Record], routes: Routes, sessions: Sessions, *, now: datetime
+    records: Sequence[Record],
+    routes: Routes,
+    sessions: Sessions,
+    *,
+    now: datetime,
+    metrics: Metrics | None = None,
 ) -> list[Outcome]:
     """Applies records of one topic, in their order, in one transaction.
 
@@ -84,9 +98,12 @@ async def deliver_batch(
         parked = await deadletter.parked_of(session, topic=topic, keys=sorted(new)) if new else set()
         outcomes = []
         for record, meta, claim in zip(records, metas, claims, strict=True):
-            outcomes.append(
-                await _handle(session, record, meta, claim, routes, parked=record.key in parked, now=now)
-            )
+            if claim.hole:
+                _report_hole(record, meta, metrics)
+            settled = _settled(meta, claim, routes, parked=record.key in parked)
+            if settled is PARKED:
+                deadletter.add(session, record, sequence=meta.sequence, reason=deadletter.QUEUED, now=now)
+            outcomes.append(settled or await _run(session, record, meta, routes, now))
         return outcomes
 
 
@@ -153,33 +170,39 @@ async def _left(sessions: Sessions, topic: str, key: str, reason: str | None) ->
         return len(letters)
 
 
-async def _apply(session: AsyncSession, record: Record, meta: Meta, routes: Routes, now: datetime) -> Outcome:
-    claim = await _claim(session, record, meta)
-    parked = claim.new and routes.reads(meta.type) and await deadletter.is_parked(session, record)
-    return await _handle(session, record, meta, claim, routes, parked=parked, now=now)
-
-
-async def _handle(
+async def _apply(
     session: AsyncSession,
     record: Record,
     meta: Meta,
-    claim: inbox.Claim,
     routes: Routes,
-    *,
-    parked: bool,
     now: datetime,
+    metrics: Metrics | None,
 ) -> Outcome:
+    claim = await _claim(session, record, meta)
+    if claim.hole:
+        _report_hole(record, meta, metrics)
+    parked = claim.new and routes.reads(meta.type) and await deadletter.is_parked(session, record)
+    settled = _settled(meta, claim, routes, parked=parked)
+    if settled is PARKED:
+        deadletter.add(session, record, sequence=meta.sequence, reason=deadletter.QUEUED, now=now)
+    return settled or await _run(session, record, meta, routes, now)
+
+
+def _settled(meta: Meta, claim: inbox.Claim, routes: Routes, *, parked: bool) -> Outcome | None:
+    """How a record ends that no handler sees; None: a handler does."""
     if not claim.new:
         return DUPLICATE
-    if claim.hole:
-        _log.warning("hole before %s of %s %s", meta.sequence, record.topic, record.key)
     if not routes.reads(meta.type):
         return ignored("type-not-read")
-    if parked:
-        routes.find(meta)  # a version nobody here reads stops the partition; it does not queue
-        deadletter.add(session, record, sequence=meta.sequence, reason=deadletter.QUEUED, now=now)
-        return PARKED
-    return await _run(session, record, meta, routes, now)
+    routes.find(meta)  # a version nobody here reads stops the partition; it does not queue
+    return PARKED if parked else None
+
+
+def _report_hole(record: Record, meta: Meta, metrics: Metrics | None) -> None:
+    """An earlier event of this key has not come; `replay --key` brings it."""
+    _log.warning("hole before %s of %s %s", meta.sequence, record.topic, record.key)
+    if metrics is not None:
+        metrics.count("inbox_gaps_total", topic=record.topic)
 
 
 async def _run(session: AsyncSession, record: Record, meta: Meta, routes: Routes, now: datetime) -> Outcome:
@@ -188,8 +211,9 @@ async def _run(session: AsyncSession, record: Record, meta: Meta, routes: Routes
         event = model.model_validate_json(record.body)
     except ValidationError as error:
         raise RecordRejected("body-unreadable") from error
-    session.info[Cause] = Cause(meta.correlationid, meta.id, meta.traceparent)
-    return await handler(session, event, meta, now)
+    with telemetry.span(meta.type, kind="consumer", parent=meta.traceparent) as traceparent:
+        session.info[Cause] = Cause(meta.correlationid, meta.id, traceparent)
+        return await handler(session, event, meta, now)
 
 
 async def _claim(session: AsyncSession, record: Record, meta: Meta) -> inbox.Claim:

@@ -5,6 +5,7 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from common import telemetry
 from common.events.base import AppointmentFact, Event
 from common.events.envelope import Cause, Meta
 from common.ids import uuid7
@@ -21,16 +22,13 @@ class BodyTooLarge(Exception):
 def add(session: AsyncSession, root: StreamRoot, event: Event, *, now: datetime) -> None:
     """Publishes `event` as the next of `root`, whose row the caller has locked.
 
-    A fact about an appointment is written to its history as well. `session.info["traceparent"]` may name the
-    trace of a request; inside a delivery the cause names it. A forgotten lock ends in a violation of
+    A fact about an appointment is written to its history as well. A forgotten lock ends in a violation of
     uq_outbox_topic_key_sequence, not in two events with one number.
     """
     if event.key() != str(root.id):
         raise ValueError(f"{event.type} belongs to {event.key()}, not to {root.id}")
     cause: Cause | None = session.info.get(Cause)
-    written = row(
-        event, sequence=root.version + 1, now=now, cause=cause, traceparent=session.info.get("traceparent")
-    )
+    written = row(event, sequence=root.version + 1, now=now, cause=cause)
     root.version += 1
     session.add(written)
     session.info.setdefault("wake", set()).add("outbox")
@@ -52,7 +50,6 @@ def row(
     sequence: int,
     now: datetime,
     cause: Cause | None = None,
-    traceparent: str | None = None,
 ) -> OutboxRow:
     """What `add` stores, and where a hot statement takes its parameters from.
 
@@ -74,6 +71,6 @@ def row(
         dataschema=f"urn:event:{event.type}:v{event.version}",
         correlationid=cause.correlation_id if cause else event_id,
         causationid=cause.causation_id if cause else None,
-        traceparent=(cause.traceparent if cause else None) or traceparent,
+        traceparent=(cause.traceparent if cause else None) or telemetry.traceparent(),
     )
     return OutboxRow(topic=event.topic, key=event.key(), sequence=sequence, headers=meta.headers(), body=body)

@@ -111,6 +111,7 @@ class TaskRow(Base):
         CheckConstraint("(outcome IS NULL) = (finished_at IS NULL)", name="finished_with_an_outcome"),
         CheckConstraint("outcome IS NULL OR lease_token IS NULL", name="finished_without_a_lease"),
         Index(None, "due_at", postgresql_where=text("outcome IS NULL")),
+        Index(None, "finished_at", postgresql_where=text("outcome IS NOT NULL")),
         {"postgresql_with": {"fillfactor": 70}},
     )
 

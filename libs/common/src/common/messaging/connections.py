@@ -1,0 +1,38 @@
+"""One direct connection to PostgreSQL, for what must hold a session: a lock, or a batch of the relay."""
+
+from typing import Any, Final
+
+import asyncpg
+from sqlalchemy import make_url
+
+LOST: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)  # what a lost or refused one raises
+
+_SETTINGS: Final = {
+    "statement_timeout": "5000",
+    "lock_timeout": "2000",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+    "jit": "off",
+}
+
+
+async def connect(dsn: str, *, name: str, **settings: str) -> Any:
+    """An asyncpg connection, shown to the database's administrator as `name`. JSON comes as text."""
+    url = make_url(dsn).set(drivername="postgresql").render_as_string(hide_password=False)
+    return await asyncpg.connect(
+        url,
+        timeout=5,
+        command_timeout=10,
+        server_settings={**_SETTINGS, **settings, "application_name": name},
+    )
+
+
+async def close(connection: Any) -> None:
+    """Ends it, politely if the server still answers."""
+    if connection.is_closed():
+        return
+    try:
+        await connection.close(timeout=1)
+    except (*LOST, TimeoutError):
+        connection.terminate()
