@@ -130,6 +130,7 @@ def questions(draw: st.DrawFn) -> Inputs:
         pf_exempt=draw(st.sampled_from([False, False, True])),
         psychologist_session=draw(st.sampled_from([1, 12, 13])),
         sponsor=draw(st.none() | sponsors()),
+        booked_on=draw(st.none() | st.dates(date(2018, 9, 1), care_on)),
     )
 
 

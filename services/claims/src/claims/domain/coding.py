@@ -159,22 +159,24 @@ def _steps(
     overrun_cents: int,
 ) -> list[Step]:
     steps: list[Step] = []
-    tabled = next((line.row for line in lines if line.row is not None), None)
-    if tabled is not None and situation.partner is None:
-        rules = _tariff_rules(situation, {line.code for line in lines}, sector_class)
-        steps += [Step(rule, None, base_cents, tabled.reference) for rule in rules]
+    references = [None if line.row is None else line.row.reference for line in lines]
+    first = next(filter(None, references), None)
+    codes = [line.code for line in lines]
+    if first is not None and situation.partner is None:
+        rules = _tariff_rules(situation, codes, sector_class)
+        steps += [Step(rule, None, base_cents, first) for rule in rules]
     if len(lines) > 1:
         steps.append(Step("F1", None, base_cents))
     for rule, code in (("F2", MHP), ("F3", MOP)):
-        added = next((line for line in lines if line.code == code and line.row is not None), None)
-        if added is not None and added.row is not None:
-            steps.append(Step(rule, None, added.base_cents, added.row.reference))
+        if code in codes:
+            index = codes.index(code)
+            steps.append(Step(rule, None, lines[index].base_cents, references[index]))
     if overrun_cents:
-        steps.append(Step("E2", None, overrun_cents, None if tabled is None else tabled.reference))
+        steps.append(Step("E2", None, overrun_cents, first))
     return steps
 
 
-def _tariff_rules(situation: Situation, codes: set[str], sector_class: str) -> list[str]:
+def _tariff_rules(situation: Situation, codes: Sequence[str], sector_class: str) -> list[str]:
     """Which row the base comes from: G1 or G2 by date, then G3 or G4 by sector."""
     rules = []
     if situation.specialty.tariff_group != GP:

@@ -126,7 +126,7 @@ def _reimbursed(situation: Situation, coded: Coded, verdict: Reimbursability) ->
     fee, base, overrun = inputs.fee_cents, coded.base_cents, coded.overrun_cents
     rate, reduced = rate_of(situation), verdict.step is None
     shares = [_share(line.base_cents, rate) for line in coded.lines]
-    copayment = Cents(sum(each.left_cents for each in shares))
+    copayment = Cents(sum([each.left_cents for each in shares]))
     gross = Cents(base - copayment)
     amc = copayment if amc_pays(situation, rate) else ZERO
 
@@ -254,9 +254,10 @@ def _claim_parts(
             (to_amo if css else to_amc).append(ClaimLine(line.code, rest, line.base_cents, each.left_cents))
     parts = []
     for payer, lines in ((Payer.AMO, to_amo), (Payer.AMC, to_amc)):
-        paid = tuple(line for line in lines if line.amount_cents)
+        paid = [line for line in lines if line.amount_cents]
         if paid:
-            parts.append(ClaimPart(payer, Cents(sum(line.amount_cents for line in paid)), paid))
+            total = Cents(sum([line.amount_cents for line in paid]))
+            parts.append(ClaimPart(payer, total, tuple(paid)))
     return tuple(parts)
 
 
@@ -282,7 +283,7 @@ def _warnings(
         ),
         (
             WarningCode.UNCONFIRMED_TARIFF,
-            any(line.row is not None and line.row.confidence == "U" for line in coded.lines),
+            "U" in [line.row.confidence for line in coded.lines if line.row is not None],
         ),
         (WarningCode.PF_UNCONFIRMED, covid and kept.amount_cents > 0),
         (
@@ -292,4 +293,4 @@ def _warnings(
         (WarningCode.AMC_NEEDS_NIR, full_amc and not situation.nir_usable and not third_party.amc),
         (WarningCode.THIRD_PARTY_PAYMENT_IMPOSED, third_party.imposed),
     )
-    return [*verdict.warnings, *(warning for warning, holds in applies if holds)]
+    return [*verdict.warnings, *[warning for warning, holds in applies if holds]]
