@@ -25,10 +25,10 @@ class Server:
     url: URL
 
     @asynccontextmanager
-    async def template(self, service: str) -> AsyncIterator[str]:
+    async def template(self, service: str, revision: str = "head") -> AsyncIterator[str]:
         """A database as the migrations of `service` make it. Cloning needs nobody connected to it."""
         async with self._database(service) as name:
-            await self.alembic(command.upgrade, service, name, "head")
+            await self.alembic(command.upgrade, service, name, revision)
             yield name
 
     async def alembic(self, action: Callable[..., None], service: str, database: str, *args: str) -> None:

@@ -93,8 +93,8 @@ async def run_worker(  # noqa: PLR0913  the one place where all parts meet
 ) -> None:
     """Runs until `stop` is set and what is in hand is drained.
 
-    Then handlers and leases have ended, offsets are committed, the group is left and the outbox sent once more,
-    all within 25 s. A bug in the runtime itself ends it with an exception.
+    Then handlers and leases have ended, offsets are committed, the group is left and the outbox sent once
+    more, all within 25 s. A bug in the runtime itself ends it with an exception.
     """
     dsn = postgres.dsn.get_secret_value()
     # Half of the pool for the consumer, half for tasks: neither waits for the other's connections.
