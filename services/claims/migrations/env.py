@@ -1,6 +1,7 @@
 """Runs claims's migrations."""
 
-from common.migrations import run
 from claims.models import Base
+from common.migrations import run
+from common.web import tables as web
 
-run(Base.metadata)
+run([Base.metadata, web.Base.metadata])

@@ -1,7 +1,6 @@
 """The life of a leg: one payer's part of a care act, from the draft to the money."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 from typing import ClassVar, Final
@@ -129,7 +128,15 @@ MOVES: Final = MappingProxyType(_MOVES)
 # A return may overtake another: whoever pays or rejects an invoice has received its file.
 _BEFORE_RECEIPT: Final = frozenset({State.SENT, State.ACK_TIMEOUT})
 OUTSTANDING: Final = frozenset(
-    {State.SENT, State.ACKED, State.ACCEPTED, State.PARTIALLY_PAID, State.PAYMENT_LATE, State.ACK_TIMEOUT}
+    {
+        State.BATCHED,
+        State.SENT,
+        State.ACKED,
+        State.ACCEPTED,
+        State.PARTIALLY_PAID,
+        State.PAYMENT_LATE,
+        State.ACK_TIMEOUT,
+    }
 )
 SENDABLE: Final = frozenset({State.READY, State.NACKED, State.ACK_TIMEOUT})
 
@@ -156,18 +163,6 @@ def allowed(state: State) -> frozenset[Move]:
 def implied_receipt(state: State) -> bool:
     """A payment or a reject in this state tells that the file has arrived, before the acknowledgement did."""
     return state in _BEFORE_RECEIPT
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Posted:
-    """What all payments and reversals of a leg come to, in cents; their order does not matter."""
-
-    paid_cents: Cents
-    reversed_cents: Cents
-
-    @property
-    def kept_cents(self) -> Cents:
-        return Cents(self.paid_cents - self.reversed_cents)
 
 
 def payment_move(amount_cents: Cents, *, paid_cents: Cents) -> Move:

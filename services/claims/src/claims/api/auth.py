@@ -1,0 +1,41 @@
+"""What routes need besides the common dependencies: the means, and how much a caller sees."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Depends, Request
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from claims.usecases.means import Means
+from common.db import Sessions
+from common.web import progress
+from common.web.access import Access
+from common.web.auth import Caller, Role
+
+
+async def _means(request: Request) -> Means:
+    means: Means = request.app.state.means
+    return means
+
+
+MeansDep = Annotated[Means, Depends(_means)]
+
+
+def sees_reasons(caller: Caller) -> bool:
+    """Support sees states and amounts; the reasons of a price would tell it the illness."""
+    return Role.SUPPORT not in caller.roles
+
+
+async def wait_for(
+    access: Access,
+    sessions: Sessions,
+    appointment_id: UUID,
+    check: Callable[[AsyncSession], Awaitable[Any]],
+    seconds: float,
+) -> None:
+    """`Prefer: wait` for whoever may see the appointment, without a connection in between."""
+    if seconds > 0:
+        async with sessions() as session:
+            await access.rights.may_see_appointment(session, access.caller, appointment_id)
+        await progress.wait_until(sessions, check, seconds)

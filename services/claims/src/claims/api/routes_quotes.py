@@ -1,0 +1,105 @@
+"""Previews and quotes: HTTP in, use case, HTTP out."""
+
+from uuid import UUID
+
+from fastapi import APIRouter
+
+from claims import store
+from claims.api.auth import MeansDep, sees_reasons, wait_for
+from claims.api.schemas import PreviewCreate, PreviewRead, QuoteList, QuoteRead, RecomputationRead
+from claims.usecases import coverage, quotes, reading
+from common.web.access import AccessDep
+from common.web.auth import CallerDep
+from common.web.deps import Now, Prefer, SessionsDep, Transaction
+from common.web.problems import problem, responses
+
+router = APIRouter(prefix="/claims/v1", tags=["quotes"])
+
+
+@router.post("/previews", status_code=201, responses=responses(404))
+async def create_preview(
+    body: PreviewCreate,
+    access: AccessDep,
+    caller: CallerDep,
+    means: MeansDep,
+    transaction: Transaction,
+    now: Now,
+) -> PreviewRead:
+    """Who would pay what. Its id, passed on with a booking, says which advance the patient has seen."""
+    if (body.practitioner_id is None) == (body.practice is None):
+        raise problem(422, "one-of-two", "Give practitioner_id or practice.")
+    if body.patient_id is not None:
+        await access.patient(transaction, body.patient_id, what="coverage", purpose="preview")
+    practitioner = (
+        await store.get_practitioner(transaction, body.practitioner_id) if body.practitioner_id else None
+    )
+    row = await quotes.preview(
+        transaction,
+        means,
+        body.consultation(practitioner),
+        await coverage.for_preview(
+            transaction,
+            means,
+            body.patient_id,
+            body.coverage.statement() if body.coverage else None,
+            care_on=body.care_on,
+            now=now,
+        ),
+        care_on=body.care_on,
+        patient_id=body.patient_id,
+        created_by=caller.subject,
+        now=now,
+    )
+    return PreviewRead.of(row, await reading.preview_result(transaction, means, row))
+
+
+@router.get("/previews/{preview_id}", responses=responses(404))
+async def read_preview(
+    preview_id: UUID, caller: CallerDep, means: MeansDep, transaction: Transaction
+) -> PreviewRead:
+    row = await store.get_preview(transaction, preview_id, created_by=caller.subject)
+    return PreviewRead.of(row, await reading.preview_result(transaction, means, row))
+
+
+@router.get("/appointments/{appointment_id}/quote", responses=responses(404))
+async def read_quote(
+    appointment_id: UUID,
+    access: AccessDep,
+    means: MeansDep,
+    transaction: Transaction,
+    sessions: SessionsDep,
+    prefer: Prefer,
+) -> QuoteRead:
+    """The latest revision. 404 with Retry-After until the first one; `Prefer: wait=N` waits for it."""
+    await wait_for(
+        access, sessions, appointment_id, lambda s: store.find_last_revision(s, appointment_id), prefer
+    )
+    await _see(access, transaction, appointment_id, what="quote")
+    quote, result = await reading.latest_quote(transaction, means, appointment_id)
+    return QuoteRead.of(quote, result, reasons=sees_reasons(access.caller))
+
+
+@router.get("/appointments/{appointment_id}/quotes", responses=responses(404))
+async def list_quotes(
+    appointment_id: UUID, access: AccessDep, means: MeansDep, transaction: Transaction
+) -> QuoteList:
+    """Every revision, oldest first."""
+    await _see(access, transaction, appointment_id, what="quote")
+    seen = await reading.all_quotes(transaction, means, appointment_id)
+    reasons = sees_reasons(access.caller)
+    return QuoteList(items=[QuoteRead.of(quote, result, reasons=reasons) for quote, result in seen])
+
+
+@router.get("/appointments/{appointment_id}/quotes/{revision}/recomputation", responses=responses(404))
+async def recompute_quote(
+    appointment_id: UUID, revision: int, access: AccessDep, means: MeansDep, transaction: Transaction
+) -> RecomputationRead:
+    """Prices the stored question again and says whether the cents are the same."""
+    await _see(access, transaction, appointment_id, what="quote")
+    recomputed = await reading.recomputed_quote(transaction, means, appointment_id, revision=revision)
+    return RecomputationRead.of(recomputed)
+
+
+async def _see(access: AccessDep, transaction: Transaction, appointment_id: UUID, *, what: str) -> None:
+    patient_id = await reading.find_patient_of(transaction, appointment_id)
+    await access.appointment(transaction, appointment_id, patient_id=patient_id, what=what, purpose="billing")

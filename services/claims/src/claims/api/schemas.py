@@ -1,0 +1,638 @@
+"""Bodies of the claims HTTP API."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import Annotated, Any, Self
+from uuid import UUID
+
+from pydantic import Field
+
+from claims.domain.asking import AmcDeclared, Consultation, Exemption, ExemptionKind
+from claims.domain.leg import State
+from claims.domain.pricing import Insured, SheetMode, SponsorKind
+from claims.domain.rejects import find_reject
+from claims.domain.tables import AmcRow
+from claims.models import (
+    Balance,
+    BalanceState,
+    CareAct,
+    CoverageVersion,
+    Leg,
+    Practitioner,
+    Preview,
+    Quote,
+    QuoteState,
+    SponsorOffer,
+    Submission,
+)
+from claims.usecases.coverage import AmcStatement, Known, Statement
+from claims.usecases.means import SeenInsured
+from claims.usecases.pricing import Recomputed
+from claims.usecases.sponsors import Offer
+from common.events.base import (
+    PathwayAnswer,
+    Profession,
+    Sector,
+    SpecialtyCode,
+    TerritoryAnswer,
+    ThirdPartyPayment,
+    Zone,
+)
+from common.messaging.tables import HistoryRow
+from common.money import Cents
+from common.web.schemas import In, Out
+
+_SHOWN = 4  # last characters of a masked number
+
+ShortText = Annotated[str, Field(min_length=1, max_length=64)]
+PositiveCents = Annotated[int, Field(gt=0, le=10_000_000)]
+
+
+class AmcWrite(In):
+    number: ShortText
+    member_number: ShortText
+    valid_from: date | None = None
+    valid_to: date | None = None
+
+    def statement(self) -> AmcStatement:
+        return AmcStatement(
+            number=self.number,
+            member_number=self.member_number,
+            first_on=self.valid_from,
+            last_on=self.valid_to,
+        )
+
+
+class ExemptionWrite(In):
+    kind: ExemptionKind
+    from_: Annotated[date, Field(alias="from")]
+    to: date | None = None
+
+
+class CoverageWrite(In):
+    """What a person states; a field left out is not known."""
+
+    nir: ShortText | None = None
+    nia: ShortText | None = None
+    ame_number: ShortText | None = None
+    birth_date: date | None = None
+    insured: Insured | None = Field(default=None, description="left out: yes, as something is stated")
+    amc: AmcWrite | None = None
+    amc_status_declared: AmcDeclared = AmcDeclared.NONE
+    exemptions: Annotated[list[ExemptionWrite], Field(max_length=8)] = Field(default_factory=list)
+    scheme: Annotated[str, Field(pattern=r"^[a-z][a-z-]{1,30}$")] = "general"
+    sponsor_code: ShortText | None = None
+    holder_name: ShortText | None = None
+
+    def statement(self) -> Statement:
+        amc = self.amc.statement() if self.amc else None
+        return Statement(
+            nir=self.nir,
+            nia=self.nia,
+            ame_number=self.ame_number,
+            born_on=self.birth_date,
+            insured=self.insured,
+            amc=amc,
+            amc_declared=self.amc_status_declared,
+            exemptions=[
+                Exemption(kind=each.kind, first_on=each.from_, last_on=each.to) for each in self.exemptions
+            ],
+            scheme=self.scheme,
+            sponsor_code=self.sponsor_code,
+            holder_name=self.holder_name,
+        )
+
+
+class AmcRead(Out):
+    number: str
+    name: str | None
+    contracted: bool
+
+    @classmethod
+    def of(cls, row: AmcRow) -> Self:
+        return cls(number=row.number, name=row.name, contracted=row.contracted)
+
+
+class AmcList(Out):
+    items: list[AmcRead]
+
+
+class ExemptionRead(Out):
+    kind: ExemptionKind
+    from_: Annotated[date, Field(alias="from")]
+    to: date | None
+
+
+class CoverageRead(Out):
+    """Numbers are masked but for their last characters."""
+
+    patient_id: UUID
+    version: int
+    valid_from: datetime
+    insured: Insured
+    nir: str | None
+    nir_verdict: str | None
+    nia: str | None
+    ame_number: str | None
+    birth_date: date | None
+    amc: AmcRead | None
+    amc_member_number: str | None
+    amc_status_declared: AmcDeclared
+    exemptions: list[ExemptionRead]
+    scheme: str
+    sponsor: str | None
+    holder_name: str | None
+
+    @classmethod
+    def of(cls, row: CoverageVersion, known: Known) -> Self:
+        person, insurance = known.person, known.insurance
+        amc = (
+            AmcRead(number=row.amc_number, name=person.amc_name, contracted=person.amc_contracted)
+            if row.amc_number
+            else None
+        )
+        return cls(
+            patient_id=row.patient_id,
+            version=row.version,
+            valid_from=row.valid_from,
+            insured=Insured(row.insured),
+            nir=masked(person.nir),
+            nir_verdict=known.nir_verdict,
+            nia=masked(person.nia),
+            ame_number=masked(person.ame_number),
+            birth_date=person.born_on,
+            amc=amc,
+            amc_member_number=masked(person.amc_member_number),
+            amc_status_declared=AmcDeclared(row.amc_declared),
+            exemptions=[
+                ExemptionRead.model_validate({"kind": each.kind, "from": each.first_on, "to": each.last_on})
+                for each in insurance.exemptions
+            ],
+            scheme=row.scheme,
+            sponsor=known.sponsor_name,
+            holder_name=person.holder_name,
+        )
+
+
+def masked(number: str | None) -> str | None:
+    if number is None:
+        return None
+    shown = number[-min(_SHOWN, len(number) // 2) :] if len(number) > 1 else ""
+    return "*" * (len(number) - len(shown)) + shown
+
+
+class PracticeWrite(In):
+    """Whom the price is asked for, when it is not one practitioner."""
+
+    profession: Profession
+    specialty: SpecialtyCode = "00"
+    sector: Sector
+    zone: Zone = "metropole"
+    agreed_company: bool = False
+    third_party_payment: ThirdPartyPayment
+    fee_cents: PositiveCents
+
+
+class PreviewCreate(In):
+    practitioner_id: UUID | None = None
+    practice: PracticeWrite | None = None
+    care_on: date
+    patient_id: UUID | None = Field(
+        default=None, description="prices with the patient's coverage as known now"
+    )
+    coverage: CoverageWrite | None = Field(
+        default=None, description="instead of the patient's; it is not kept"
+    )
+    pathway: PathwayAnswer = "unanswered"
+    territory: TerritoryAnswer = "unanswered"
+    exemption_related: bool = False
+    under_16: bool = Field(default=False, description="counts only where no birth date is known")
+    minor_on_1_january: bool = Field(default=False, description="as under_16")
+
+    def consultation(self, practitioner: Practitioner | None) -> Consultation:
+        asked = practitioner or self.practice
+        assert asked is not None  # noqa: S101  the route refuses neither
+        return Consultation(
+            profession=asked.profession or "",
+            specialty=asked.specialty or "00",
+            sector=asked.sector or "none",
+            zone=asked.zone or "metropole",
+            agreed_company=asked.agreed_company,
+            third_party_payment=asked.third_party_payment or "none",
+            fee_cents=Cents(asked.fee_cents),
+            pathway=self.pathway,
+            territory=self.territory,
+            exemption_related=self.exemption_related,
+            under_16=self.under_16,
+            minor_on_1_january=self.minor_on_1_january,
+        )
+
+
+class PriceLineRead(Out):
+    code: str
+    tariff_cents: int
+    base_cents: int
+    amo_cents: int
+    amc_cents: int
+
+
+class TraceRead(Out):
+    """A rule that fired, and the row of the tables that it rests on."""
+
+    rule: str
+    reason: str | None
+    amount_cents: int | None
+    sentence_fr: str
+    sentence_en: str
+    table: str | None
+    table_key: str | None
+    source: str | None
+    confidence: str | None
+
+    @classmethod
+    def of(cls, step: Mapping[str, Any]) -> Self:
+        row: Mapping[str, Any] = step["row"] or {}
+        return cls(
+            rule=step["rule"],
+            reason=step["reason"],
+            amount_cents=step["amount_cents"],
+            sentence_fr=step["sentence_fr"],
+            sentence_en=step["sentence_en"],
+            table=row.get("table"),
+            table_key=row.get("key"),
+            source=row.get("source"),
+            confidence=row.get("confidence"),
+        )
+
+
+class ExplanationRead(Out):
+    code: str
+    sentence_fr: str
+    sentence_en: str
+
+
+class PriceRead(Out):
+    """Who pays what, in cents, and why. The reasons are empty for support: they would tell the illness."""
+
+    currency: str
+    reimbursable: bool
+    fee_cents: int
+    base_cents: int
+    overrun_cents: int
+    amo_cents: int
+    amc_cents: int
+    amo_refund_expected_cents: int
+    amc_refund_expected_cents: int
+    sponsor_cents: int
+    flat_contribution_cents: int
+    surcharge_cents: int
+    deferred_deductions_cents: int
+    advance_cents: int
+    patient_final_cents: int
+    amo_claim_cents: int
+    amc_claim_cents: int
+    sheet_mode: SheetMode
+    pathway_indicator: str | None
+    exemption_code: str | None
+    lines: list[PriceLineRead]
+    trace: list[TraceRead]
+    warnings: list[str]
+    explanations: list[ExplanationRead]
+    table_version: str
+    engine_version: str
+
+    @classmethod
+    def of(cls, result: Mapping[str, Any], *, reasons: bool = True) -> Self:
+        amounts = {name: value for name, value in result.items() if name.endswith("_cents")}
+        return cls(
+            currency="EUR",
+            reimbursable=result["reimbursable"],
+            **amounts,
+            sheet_mode=SheetMode(result["sheet_mode"]),
+            pathway_indicator=result["pathway_indicator"],
+            exemption_code=result["exemption_code"] if reasons else None,
+            lines=[
+                PriceLineRead(**{name: each[name] for name in PriceLineRead.model_fields})
+                for each in result["lines"]
+            ],
+            trace=[TraceRead.of(each) for each in result["trace"]] if reasons else [],
+            warnings=result["warnings"] if reasons else [],
+            explanations=[ExplanationRead(**each) for each in result["explanations"]] if reasons else [],
+            table_version=result["tables_version"],
+            engine_version=result["engine_version"],
+        )
+
+
+class PreviewRead(Out):
+    id: UUID
+    created_at: datetime
+    patient_id: UUID | None
+    price: PriceRead
+
+    @classmethod
+    def of(cls, row: Preview, result: Mapping[str, Any]) -> Self:
+        return cls(
+            id=row.id, created_at=row.created_at, patient_id=row.patient_id, price=PriceRead.of(result)
+        )
+
+
+class QuoteRead(Out):
+    appointment_id: UUID
+    revision: int
+    state: QuoteState
+    schedule_no: int
+    coverage_version: int
+    issued_at: datetime
+    price: PriceRead
+
+    @classmethod
+    def of(cls, row: Quote, result: Mapping[str, Any], *, reasons: bool) -> Self:
+        return cls(
+            appointment_id=row.appointment_id,
+            revision=row.revision,
+            state=row.state,
+            schedule_no=row.schedule_no,
+            coverage_version=row.coverage_version,
+            issued_at=row.issued_at,
+            price=PriceRead.of(result, reasons=reasons),
+        )
+
+
+class QuoteList(Out):
+    items: list[QuoteRead]
+
+
+class RecomputationRead(Out):
+    """A quote asked again today, with the tables as they were known when it was issued."""
+
+    same: bool
+    same_tables: bool
+    same_engine: bool
+    stored: dict[str, int]
+    again: dict[str, int]
+
+    @classmethod
+    def of(cls, recomputed: Recomputed) -> Self:
+        return cls(
+            same=recomputed.same,
+            same_tables=recomputed.same_tables,
+            same_engine=recomputed.same_engine,
+            stored=recomputed.stored,
+            again=recomputed.again,
+        )
+
+
+class AttemptRead(Out):
+    number: int
+    invoice_no: str
+    batch_id: UUID
+    sent_at: datetime | None
+    acknowledged_at: datetime | None
+    accepted: bool | None
+    reject_code: str | None
+
+    @classmethod
+    def of(cls, row: Submission) -> Self:
+        return cls(
+            number=row.attempt,
+            invoice_no=row.invoice_no,
+            batch_id=row.batch_id,
+            sent_at=row.sent_at,
+            acknowledged_at=row.acknowledged_at,
+            accepted=row.accepted,
+            reject_code=row.reject_code,
+        )
+
+
+class LegRead(Out):
+    id: UUID
+    payer_kind: str
+    payer: str
+    currency: str
+    amount_cents: int
+    paid_cents: int
+    reversed_cents: int
+    state: State
+    attempt: int
+    attempts: list[AttemptRead]
+    reject_code: str | None
+    reject_family: str | None
+    reject_sentence_fr: str | None
+    reject_sentence_en: str | None
+    opened_at: datetime
+    changed_at: datetime
+    send_by: datetime
+    ack_by: datetime | None
+    resend_by: datetime | None
+    pay_by: datetime | None
+
+    @classmethod
+    def of(cls, row: Leg, submissions: Sequence[Submission]) -> Self:
+        reject = find_reject(row.payer_kind, row.reject_code) if row.reject_code else None
+        return cls(
+            id=row.id,
+            payer_kind=row.payer_kind,
+            payer=row.payer,
+            currency="EUR",
+            amount_cents=row.amount_cents,
+            paid_cents=row.paid_cents,
+            reversed_cents=row.reversed_cents,
+            state=row.state,
+            attempt=row.attempt,
+            attempts=[AttemptRead.of(each) for each in submissions if each.leg_id == row.id],
+            reject_code=row.reject_code,
+            reject_family=row.reject_family,
+            reject_sentence_fr=reject.meaning_fr if reject else None,
+            reject_sentence_en=reject.meaning_en if reject else None,
+            opened_at=row.opened_at,
+            changed_at=row.changed_at,
+            send_by=row.send_by,
+            ack_by=row.ack_by,
+            resend_by=row.resend_by,
+            pay_by=row.pay_by,
+        )
+
+
+class BalanceRead(Out):
+    id: UUID
+    reason: str
+    payer_kind: str | None
+    currency: str
+    amount_cents: int
+    collect: bool
+    state: BalanceState
+    settled_by: str | None
+    opened_at: datetime
+    settled_at: datetime | None
+
+    @classmethod
+    def of(cls, row: Balance) -> Self:
+        return cls(
+            id=row.id,
+            reason=row.reason,
+            payer_kind=row.payer_kind,
+            currency="EUR",
+            amount_cents=row.amount_cents,
+            collect=row.collect,
+            state=row.state,
+            settled_by=row.settled_by,
+            opened_at=row.opened_at,
+            settled_at=row.settled_at,
+        )
+
+
+class CareActRead(Out):
+    id: UUID
+    appointment_id: UUID
+    patient_id: UUID
+    practitioner_id: UUID
+    biller_id: UUID
+    completed_at: datetime
+    care_on: date
+    revision: int
+    coverage_version: int
+    rights_pending: bool
+    price: PriceRead
+    legs: list[LegRead]
+    balances: list[BalanceRead]
+
+    @classmethod
+    def of(
+        cls,
+        row: CareAct,
+        result: Mapping[str, Any],
+        legs: Sequence[LegRead],
+        balances: Sequence[Balance],
+        *,
+        reasons: bool,
+    ) -> Self:
+        return cls(
+            id=row.id,
+            appointment_id=row.appointment_id,
+            patient_id=row.patient_id,
+            practitioner_id=row.practitioner_id,
+            biller_id=row.biller_id,
+            completed_at=row.completed_at,
+            care_on=row.care_on,
+            revision=row.revision,
+            coverage_version=row.coverage_version,
+            rights_pending=row.rights_pending,
+            price=PriceRead.of(result, reasons=reasons),
+            legs=list(legs),
+            balances=[BalanceRead.of(each) for each in balances],
+        )
+
+
+class FactRead(Out):
+    id: int
+    fact: str
+    sequence: int | None
+    at: datetime
+
+    @classmethod
+    def of(cls, row: HistoryRow) -> Self:
+        return cls(id=row.id, fact=row.fact, sequence=row.sequence, at=row.at)
+
+
+class HistoryPage(Out):
+    items: list[FactRead]
+    next_cursor: str | None
+
+
+class InsuredAmcRead(Out):
+    number: str
+    name: str | None
+    contracted: bool
+    member_number: str | None
+
+
+class InsuredRead(Out):
+    """In clear, for a document: only a service may read it, and the purpose is written down."""
+
+    appointment_id: UUID
+    patient_id: UUID
+    coverage_version: int
+    born_on: date | None
+    nir: str | None
+    provisional: bool
+    nia: str | None
+    ame_number: str | None
+    holder_name: str | None
+    scheme: str
+    amc: InsuredAmcRead | None
+
+    @classmethod
+    def of(cls, seen: SeenInsured) -> Self:
+        person = seen.person
+        amc = (
+            InsuredAmcRead(
+                number=person.amc_number,
+                name=person.amc_name,
+                contracted=person.amc_contracted,
+                member_number=person.amc_member_number,
+            )
+            if person.amc_number
+            else None
+        )
+        return cls(
+            appointment_id=seen.appointment_id,
+            patient_id=seen.patient_id,
+            coverage_version=person.coverage_version,
+            born_on=person.born_on,
+            nir=person.nir,
+            provisional=person.provisional,
+            nia=person.nia,
+            ame_number=person.ame_number,
+            holder_name=person.holder_name,
+            scheme=person.scheme,
+            amc=amc,
+        )
+
+
+class SponsorOfferCreate(In):
+    name: ShortText
+    kind: SponsorKind
+    cents: PositiveCents | None = None
+    percent: Annotated[int, Field(ge=1, le=100)] | None = None
+    max_cents: PositiveCents | None = None
+    valid_from: date
+    valid_to: date | None = None
+
+    def offer(self) -> Offer:
+        return Offer(
+            name=self.name,
+            kind=self.kind,
+            cents=None if self.cents is None else Cents(self.cents),
+            percent=self.percent,
+            max_cents=None if self.max_cents is None else Cents(self.max_cents),
+            valid_from=self.valid_from,
+            valid_to=self.valid_to,
+        )
+
+
+class SponsorOfferRead(Out):
+    """`code` is told once, when the offer is made."""
+
+    id: UUID
+    name: str
+    kind: SponsorKind
+    cents: int | None
+    percent: int | None
+    max_cents: int | None
+    valid_from: date
+    valid_to: date | None
+    code: str | None
+
+    @classmethod
+    def of(cls, row: SponsorOffer, code: str | None) -> Self:
+        return cls(
+            id=row.id,
+            name=row.name,
+            kind=SponsorKind(row.kind),
+            cents=row.cents,
+            percent=row.percent,
+            max_cents=row.max_cents,
+            valid_from=row.valid_from,
+            valid_to=row.valid_to,
+            code=code,
+        )

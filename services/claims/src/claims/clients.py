@@ -1,0 +1,121 @@
+"""The claims gateway: how lots leave for the payers and their returns come back."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Protocol
+from uuid import UUID
+
+import httpx
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from claims.domain.claimfile import Batch, to_json
+from claims.domain.returns import PayerReturn, ReturnKind
+from common.money import Cents
+
+_PAGE = 200
+
+
+class GatewayAway(Exception):
+    """No answer, or one that says "later": whether the batch arrived is unknown; its id makes asking safe."""
+
+
+class GatewayRefused(Exception):
+    """The gateway will never take this: a person has to look at it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    items: list[PayerReturn]
+    unreadable: int  # items without a name: nothing of them can be kept apart
+    cursor: str
+    more: bool
+
+
+class ClaimsGateway(Protocol):
+    """What sends lots and fetches returns. The same batch sent twice counts once."""
+
+    async def send(self, batch: Batch) -> None:
+        """Raises GatewayAway, GatewayRefused."""
+
+    async def returns(self, *, after: str | None) -> Page:
+        """The returns after a cursor, oldest first. Raises GatewayAway."""
+
+
+class _Item(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    payer: str
+    return_id: UUID
+    line: int = Field(ge=1)
+    kind: ReturnKind
+    batch_id: UUID
+    biller_id: UUID
+    invoice_no: str | None
+    attempt: int | None
+    accepted: bool | None
+    amount_cents: int | None
+    code: str | None
+
+    def as_return(self) -> PayerReturn:
+        amount = None if self.amount_cents is None else Cents(self.amount_cents)
+        return PayerReturn(**{**self.model_dump(), "amount_cents": amount})
+
+
+class _Page(BaseModel):
+    items: list[dict[str, Any]]
+    next: str
+    more: bool
+
+
+class HttpGateway:
+    """The gateway's neutral JSON over HTTP, version 1 of the claim file."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self._client = client
+
+    @classmethod
+    def at(cls, url: str, key: str, *, transport: httpx.AsyncBaseTransport | None = None) -> "HttpGateway":
+        return cls(
+            httpx.AsyncClient(
+                base_url=url.rstrip("/"),
+                headers={"Authorization": f"Bearer {key}"},
+                timeout=httpx.Timeout(timedelta(seconds=15).total_seconds(), connect=2),
+                transport=transport,
+            )
+        )
+
+    async def send(self, batch: Batch) -> None:
+        try:
+            answer = await self._client.post(
+                "/batches", json=to_json(batch), headers={"Idempotency-Key": str(batch.id)}
+            )
+        except httpx.HTTPError as error:
+            raise GatewayAway(type(error).__name__) from error
+        _check(answer)
+
+    async def returns(self, *, after: str | None) -> Page:
+        asked = {"limit": str(_PAGE)} | ({} if after is None else {"after": after})
+        try:
+            answer = await self._client.get("/returns", params=asked)
+        except httpx.HTTPError as error:
+            raise GatewayAway(type(error).__name__) from error
+        _check(answer)
+        page = _Page.model_validate_json(answer.content)
+        items, unreadable = [], 0
+        for each in page.items:
+            try:
+                items.append(_Item.model_validate(each).as_return())
+            except ValidationError:
+                unreadable += 1  # the rest of the page is processed
+        return Page(items=items, unreadable=unreadable, cursor=page.next, more=page.more)
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+
+def _check(answer: httpx.Response) -> None:
+    if answer.is_success:
+        return
+    if answer.status_code in {408, 425, 429} or answer.is_server_error:
+        raise GatewayAway(f"status {answer.status_code}")
+    raise GatewayRefused(f"status {answer.status_code}")

@@ -1,0 +1,168 @@
+"""From what is known of a consultation and of a patient's insurance to the question the calculator takes."""
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from enum import StrEnum
+from typing import Final
+
+from claims.domain.pricing import (
+    ActLine,
+    Amc,
+    Exemptions,
+    Inputs,
+    Insured,
+    MaternityWindow,
+    Nir,
+    OverrunQualifier,
+    Pathway,
+    Sector,
+    Sponsor,
+    Territory,
+    ThirdPartyPayment,
+)
+from claims.domain.tables import Tables
+from common.money import Cents
+
+PHYSICIAN: Final = "physician"
+
+# Stand-ins for a birth date nobody gave, true to the two answers the booking carries (rule D3, age 16).
+_CHILD_YEARS: Final = 10
+_ADULT_YEARS: Final = 40
+_MINOR_YEARS: Final = 17
+
+
+class ExemptionKind(StrEnum):
+    ALD = "ald"
+    MATERNITY = "maternity"
+    CSS = "css"
+    AME = "ame"
+
+
+class AmcDeclared(StrEnum):
+    """What the patient says without giving a number."""
+
+    NONE = "none"
+    EXISTS_NOT_GIVEN = "exists-not-given"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exemption:
+    """A right with its first and last day; no last day: it is open."""
+
+    kind: ExemptionKind
+    first_on: date
+    last_on: date | None
+
+    def holds(self, day: date) -> bool:
+        return self.first_on <= day and (self.last_on is None or day <= self.last_on)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Insurance:
+    """What is known of a patient's insurance at one instant."""
+
+    insured: Insured = Insured.UNKNOWN
+    nir: Nir = Nir.NONE
+    born_on: date | None = None
+    amc_number: str | None = None
+    amc_declared: AmcDeclared = AmcDeclared.NONE
+    amc_first_on: date | None = None
+    amc_last_on: date | None = None
+    exemptions: tuple[Exemption, ...] = ()
+    scheme: str = "general"
+    sponsor: Sponsor | None = None
+
+
+NOTHING_KNOWN: Final = Insurance()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consultation:
+    """The coded facts of a consultation, asked for or completed; the words are those of the events."""
+
+    profession: str
+    specialty: str  # two digits for a physician, "00" otherwise
+    sector: str
+    zone: str
+    agreed_company: bool
+    third_party_payment: str
+    fee_cents: Cents
+    pathway: str
+    territory: str
+    exemption_related: bool
+    under_16: bool
+    minor_on_1_january: bool
+    acts: tuple[str, ...] = ()  # none: the calculator codes it
+    overrun_qualifier: str | None = None
+
+
+def inputs_of(
+    consultation: Consultation, insurance: Insurance, *, care_on: date, booked_on: date | None, tables: Tables
+) -> Inputs:
+    """The question for the calculator on the care date."""
+    return Inputs(
+        care_on=care_on,
+        born_on=insurance.born_on or stand_in_birth(consultation, care_on=care_on),
+        specialty=specialty_word(consultation.profession, consultation.specialty),
+        sector=Sector(consultation.sector) if consultation.profession == PHYSICIAN else Sector.NONE,
+        fee_cents=consultation.fee_cents,
+        insured=insurance.insured,
+        nir=insurance.nir,
+        amc=amc_at(insurance, care_on=care_on, tables=tables),
+        third_party_payment=ThirdPartyPayment(consultation.third_party_payment),
+        acts=tuple(ActLine(code) for code in consultation.acts),
+        pathway=Pathway(consultation.pathway),
+        territory=Territory(consultation.territory),
+        company=consultation.agreed_company,
+        overrun_qualifier=OverrunQualifier(consultation.overrun_qualifier or "none"),
+        zone=consultation.zone,
+        exemptions=exemptions_at(insurance, care_on=care_on, related=consultation.exemption_related),
+        scheme=insurance.scheme,
+        sponsor=insurance.sponsor,
+        booked_on=booked_on,
+    )
+
+
+def specialty_word(profession: str, specialty: str) -> str:
+    """A physician is known by the specialty's code without its leading zero, others by profession."""
+    return str(int(specialty)) if profession == PHYSICIAN else profession
+
+
+def stand_in_birth(consultation: Consultation, *, care_on: date) -> date:
+    """A birth date that gives the same answers as the booking's two flags, and no others that count."""
+    if consultation.under_16:
+        return date(care_on.year - _CHILD_YEARS, 1, 1)
+    if consultation.minor_on_1_january:
+        return date(care_on.year - _MINOR_YEARS, 1, 1)
+    return date(care_on.year - _ADULT_YEARS, 1, 1)
+
+
+def amc_at(insurance: Insurance, *, care_on: date, tables: Tables) -> Amc:
+    """Contracted or not is read from the directory of the care date; rights that have ended are unknown."""
+    if insurance.amc_number is None:
+        declared = insurance.amc_declared is AmcDeclared.EXISTS_NOT_GIVEN
+        return Amc.EXISTS_NOT_GIVEN if declared else Amc.NONE
+    begun = insurance.amc_first_on is None or insurance.amc_first_on <= care_on
+    ended = insurance.amc_last_on is not None and insurance.amc_last_on < care_on
+    if ended or not begun:
+        return Amc.UNKNOWN
+    row = tables.find_amc(insurance.amc_number, on=care_on)
+    return Amc.CONTRACTED if row is not None and row.contracted else Amc.NOT_CONTRACTED
+
+
+def exemptions_at(insurance: Insurance, *, care_on: date, related: bool) -> Exemptions:
+    """The exemptions that hold on the care date; `related`: the care is for the long-term illness."""
+    holding = {each.kind: each for each in insurance.exemptions if each.holds(care_on)}
+    maternity = holding.get(ExemptionKind.MATERNITY)
+    ald = ExemptionKind.ALD in holding
+    return Exemptions(
+        ald=ald and related,
+        ald_unrelated=ald and not related,
+        maternity=(
+            MaternityWindow(maternity.first_on, maternity.last_on or care_on + timedelta(days=1))
+            if maternity
+            else None
+        ),
+        css=ExemptionKind.CSS in holding,
+        ame=ExemptionKind.AME in holding,
+    )

@@ -1,0 +1,27 @@
+"""What claims must be told to run."""
+
+from datetime import timedelta
+
+from pydantic import Field, SecretStr
+from pydantic_settings import SettingsConfigDict
+
+from common.settings import Piece, ServiceSettings
+
+
+class ClaimingSettings(Piece):
+    """How claims leave and how their answers are fetched."""
+
+    amc_after_amo: bool = True  # false: both parts of a claim leave together
+    gather_for: timedelta = Field(default=timedelta(seconds=5), ge=timedelta())
+    batch_size: int = Field(default=100, ge=1, le=500)
+    attempts: int = Field(default=3, ge=1)  # of a file refused or never acknowledged
+    poll_every: timedelta = Field(default=timedelta(seconds=30), gt=timedelta())  # while answers are due
+    poll_idle_every: timedelta = Field(default=timedelta(minutes=10), gt=timedelta())
+
+
+class Settings(ServiceSettings):
+    model_config = SettingsConfigDict(env_prefix="CLAIMS_", env_nested_delimiter="__", frozen=True)
+
+    gateway_url: str  # POST {gateway_url}/batches, GET {gateway_url}/returns
+    gateway_key: SecretStr
+    claiming: ClaimingSettings = ClaimingSettings()

@@ -1,0 +1,419 @@
+"""Every query of the claims service, by name."""
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import ClassVar
+from uuid import UUID
+
+from sqlalchemy import delete, exists, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from claims.domain.leg import SENDABLE, State
+from claims.domain.returns import PayerReturn
+from claims.models import (
+    Balance,
+    BalanceState,
+    Batch,
+    CareAct,
+    Coverage,
+    CoverageVersion,
+    EarlyFact,
+    GatewayCursor,
+    Invoice,
+    InvoiceCounter,
+    Leg,
+    LineState,
+    Posting,
+    Practitioner,
+    Preview,
+    Quote,
+    QuoteState,
+    ReturnLine,
+    SponsorOffer,
+    Status,
+    Stream,
+    Submission,
+)
+from common.errors import DomainError, Refusal
+from common.money import Cents
+
+RETRY_SECONDS = 1  # what another service's event will bring is usually there by then
+
+
+class AppointmentUnknown(DomainError):
+    code: ClassVar[str] = "appointment-not-found"
+    refusal: ClassVar[Refusal] = Refusal.NOT_FOUND
+
+
+class CoverageUnknown(DomainError):
+    code: ClassVar[str] = "coverage-not-found"
+    refusal: ClassVar[Refusal] = Refusal.NOT_FOUND
+
+
+class QuoteUnknown(DomainError):
+    code: ClassVar[str] = "quote-not-found"
+    refusal: ClassVar[Refusal] = Refusal.NOT_FOUND
+
+
+class CareActUnknown(DomainError):
+    code: ClassVar[str] = "care-act-not-found"
+    refusal: ClassVar[Refusal] = Refusal.NOT_FOUND
+
+
+class LegUnknown(DomainError):
+    code: ClassVar[str] = "leg-not-found"
+    refusal: ClassVar[Refusal] = Refusal.NOT_FOUND
+
+
+class PreviewUnknown(DomainError):
+    code: ClassVar[str] = "preview-not-found"
+    refusal: ClassVar[Refusal] = Refusal.NOT_FOUND
+
+
+class PractitionerUnknown(DomainError):
+    code: ClassVar[str] = "practitioner-not-found"
+    refusal: ClassVar[Refusal] = Refusal.NOT_FOUND
+
+
+# streams
+
+
+async def lock_stream(session: AsyncSession, appointment_id: UUID) -> Stream:
+    """The root row, held until the transaction ends; the first fact of an appointment creates it."""
+    blank = {"version": 0, "status": Status.UNKNOWN, "schedule_no": 0, "revision": 0}
+    await session.execute(insert(Stream).values(id=appointment_id, **blank).on_conflict_do_nothing())
+    query = select(Stream).where(Stream.id == appointment_id).with_for_update()
+    return (await session.scalars(query, execution_options={"populate_existing": True})).one()
+
+
+async def get_stream(session: AsyncSession, appointment_id: UUID) -> Stream:
+    stream = await session.get(Stream, appointment_id)
+    if stream is None or stream.status is Status.UNKNOWN:
+        raise AppointmentUnknown("no appointment of this id is known here", retry_after=RETRY_SECONDS)
+    return stream
+
+
+async def list_live_appointments(session: AsyncSession, patient_id: UUID) -> Sequence[UUID]:
+    query = select(Stream.id).where(Stream.patient_id == patient_id, Stream.status == Status.LIVE)
+    return (await session.scalars(query.order_by(Stream.id))).all()
+
+
+async def keep_early_fact(session: AsyncSession, fact: EarlyFact) -> None:
+    row = {column.key: getattr(fact, column.key) for column in EarlyFact.__table__.columns}
+    await session.execute(insert(EarlyFact).values(**row).on_conflict_do_nothing())
+
+
+async def take_early_facts(session: AsyncSession, appointment_id: UUID) -> Sequence[EarlyFact]:
+    """The facts that waited, oldest first; they are gone from the table when the transaction commits."""
+    query = delete(EarlyFact).where(EarlyFact.appointment_id == appointment_id).returning(EarlyFact)
+    rows = (await session.scalars(query)).all()
+    return sorted(rows, key=lambda row: (row.topic, row.sequence))
+
+
+# coverage
+
+
+async def lock_coverage(session: AsyncSession, patient_id: UUID) -> Coverage:
+    """Held until the transaction ends: versions are added, or chosen for a final price, one by one."""
+    await _ensure_coverage(session, patient_id)
+    query = select(Coverage).where(Coverage.patient_id == patient_id).with_for_update()
+    return (await session.scalars(query, execution_options={"populate_existing": True})).one()
+
+
+async def share_coverage(session: AsyncSession, patient_id: UUID) -> Coverage:
+    """No version is added while this transaction runs; others may read."""
+    await _ensure_coverage(session, patient_id)
+    query = select(Coverage).where(Coverage.patient_id == patient_id).with_for_update(read=True)
+    return (await session.scalars(query, execution_options={"populate_existing": True})).one()
+
+
+async def _ensure_coverage(session: AsyncSession, patient_id: UUID) -> None:
+    blank = insert(Coverage).values(patient_id=patient_id, version=0)
+    await session.execute(blank.on_conflict_do_nothing())
+
+
+async def find_coverage_version(
+    session: AsyncSession, patient_id: UUID, *, version: int
+) -> CoverageVersion | None:
+    return await session.get(CoverageVersion, (patient_id, version))
+
+
+async def find_current_coverage(session: AsyncSession, patient_id: UUID) -> CoverageVersion | None:
+    query = select(CoverageVersion).where(CoverageVersion.patient_id == patient_id)
+    return await session.scalar(query.order_by(CoverageVersion.version.desc()).limit(1))
+
+
+async def find_coverage_at(
+    session: AsyncSession, patient_id: UUID, *, instant: datetime
+) -> CoverageVersion | None:
+    query = select(CoverageVersion).where(
+        CoverageVersion.patient_id == patient_id, CoverageVersion.valid_from <= instant
+    )
+    return await session.scalar(query.order_by(CoverageVersion.version.desc()).limit(1))
+
+
+async def forget_indexes(session: AsyncSession, patient_id: UUID) -> None:
+    query = update(CoverageVersion).where(CoverageVersion.patient_id == patient_id)
+    await session.execute(query.values(nir_index=None, member_index=None))
+
+
+async def find_sponsor_offer(session: AsyncSession, *, code_index: bytes, day: date) -> SponsorOffer | None:
+    offer = await session.scalar(select(SponsorOffer).where(SponsorOffer.code_index == code_index))
+    return offer if offer is not None and _holds(offer, day) else None
+
+
+async def get_sponsor_offer(session: AsyncSession, offer_id: UUID) -> SponsorOffer:
+    return await session.get_one(SponsorOffer, offer_id)
+
+
+def _holds(offer: SponsorOffer, day: date) -> bool:
+    return offer.valid_from <= day and (offer.valid_to is None or day <= offer.valid_to)
+
+
+# practitioners and previews
+
+
+async def put_practitioner(session: AsyncSession, row: Practitioner) -> None:
+    """The row with the highest sequence stays, in whatever order they come."""
+    values = {column.key: getattr(row, column.key) for column in Practitioner.__table__.columns}
+    statement = insert(Practitioner).values(**values)
+    newer = {name: statement.excluded[name] for name in values if name != "id"}
+    await session.execute(
+        statement.on_conflict_do_update(
+            index_elements=[Practitioner.id],
+            set_=newer,
+            where=Practitioner.sequence < statement.excluded.sequence,
+        )
+    )
+
+
+async def find_practitioner(session: AsyncSession, practitioner_id: UUID) -> Practitioner | None:
+    return await session.get(Practitioner, practitioner_id)
+
+
+async def get_practitioner(session: AsyncSession, practitioner_id: UUID) -> Practitioner:
+    found = await find_practitioner(session, practitioner_id)
+    if found is None or found.withdrawn:
+        raise PractitionerUnknown("no practitioner of this id is known here", retry_after=RETRY_SECONDS)
+    return found
+
+
+async def get_preview(session: AsyncSession, preview_id: UUID, *, created_by: UUID) -> Preview:
+    preview = await session.get(Preview, preview_id)
+    if preview is None or preview.created_by != created_by:
+        raise PreviewUnknown("no preview of this id is yours")
+    return preview
+
+
+async def find_accepted_advance(
+    session: AsyncSession, preview_id: UUID | None, *, account_id: UUID, patient_id: UUID
+) -> Cents | None:
+    """What the payer saw before booking; somebody else's preview, or another patient's, is nothing."""
+    preview = await session.get(Preview, preview_id) if preview_id else None
+    if preview is None or preview.created_by != account_id:
+        return None
+    return preview.advance_cents if preview.patient_id in {None, patient_id} else None
+
+
+# quotes and care acts
+
+
+async def find_quote(session: AsyncSession, appointment_id: UUID, *, revision: int) -> Quote | None:
+    return await session.get(Quote, (appointment_id, revision))
+
+
+async def get_latest_quote(session: AsyncSession, appointment_id: UUID) -> Quote:
+    query = select(Quote).where(Quote.appointment_id == appointment_id)
+    quote = await session.scalar(query.order_by(Quote.revision.desc()).limit(1))
+    if quote is None:
+        raise QuoteUnknown("this appointment has no quote yet", retry_after=RETRY_SECONDS)
+    return quote
+
+
+async def find_last_revision(session: AsyncSession, appointment_id: UUID) -> int | None:
+    query = select(func.max(Quote.revision)).where(Quote.appointment_id == appointment_id)
+    return await session.scalar(query)
+
+
+async def find_issued_quote(session: AsyncSession, appointment_id: UUID) -> Quote | None:
+    query = select(Quote).where(Quote.appointment_id == appointment_id, Quote.state == QuoteState.ISSUED)
+    return await session.scalar(query)
+
+
+async def list_quotes(session: AsyncSession, appointment_id: UUID) -> Sequence[Quote]:
+    query = select(Quote).where(Quote.appointment_id == appointment_id)
+    return (await session.scalars(query.order_by(Quote.revision))).all()
+
+
+async def find_care_act(session: AsyncSession, appointment_id: UUID) -> CareAct | None:
+    return await session.scalar(select(CareAct).where(CareAct.appointment_id == appointment_id))
+
+
+async def get_care_act(session: AsyncSession, appointment_id: UUID) -> CareAct:
+    act = await find_care_act(session, appointment_id)
+    if act is None:
+        raise CareActUnknown("this consultation is not priced yet", retry_after=RETRY_SECONDS)
+    return act
+
+
+# legs
+
+
+async def next_invoice_number(session: AsyncSession, biller_id: UUID) -> int:
+    """Unique for the biller; a transaction that rolls back leaves no gap."""
+    statement = insert(InvoiceCounter).values(biller_id=biller_id, last=1)
+    statement = statement.on_conflict_do_update(
+        index_elements=[InvoiceCounter.biller_id], set_={"last": InvoiceCounter.last + 1}
+    )
+    return (await session.scalars(statement.returning(InvoiceCounter.last))).one()
+
+
+async def lock_leg(session: AsyncSession, leg_id: UUID) -> Leg:
+    query = select(Leg).where(Leg.id == leg_id).with_for_update()
+    leg = await session.scalar(query, execution_options={"populate_existing": True})
+    if leg is None:
+        raise LegUnknown("no leg of this id")
+    return leg
+
+
+async def get_leg(session: AsyncSession, leg_id: UUID) -> Leg:
+    leg = await session.get(Leg, leg_id)
+    if leg is None:
+        raise LegUnknown("no leg of this id")
+    return leg
+
+
+async def find_leg_of(session: AsyncSession, care_act_id: UUID, payer_kind: str) -> Leg | None:
+    query = select(Leg).where(Leg.care_act_id == care_act_id, Leg.payer_kind == payer_kind)
+    return await session.scalar(query)
+
+
+async def list_legs(session: AsyncSession, appointment_id: UUID) -> Sequence[Leg]:
+    query = select(Leg).where(Leg.appointment_id == appointment_id)
+    return (await session.scalars(query.order_by(Leg.payer_kind.desc()))).all()  # AMO before AMC
+
+
+async def list_submissions(session: AsyncSession, leg_ids: Sequence[UUID]) -> Sequence[Submission]:
+    query = select(Submission).where(Submission.leg_id.in_(leg_ids))
+    return (await session.scalars(query.order_by(Submission.leg_id, Submission.attempt))).all()
+
+
+async def take_sendable_legs(
+    session: AsyncSession, *, payer: str, biller_id: UUID, limit: int
+) -> Sequence[Leg]:
+    """Legs that may leave now, locked; one that somebody else holds is left to them."""
+    query = (
+        select(Leg)
+        .where(
+            Leg.payer == payer, Leg.biller_id == biller_id, Leg.state.in_(SENDABLE), Leg.released.is_(True)
+        )
+        .order_by(Leg.opened_at, Leg.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return (await session.scalars(query, execution_options={"populate_existing": True})).all()
+
+
+async def get_batch(session: AsyncSession, batch_id: UUID) -> Batch:
+    return await session.get_one(Batch, batch_id)
+
+
+async def find_batch(session: AsyncSession, batch_id: UUID) -> Batch | None:
+    return await session.get(Batch, batch_id)
+
+
+async def find_submission(session: AsyncSession, leg_id: UUID, *, attempt: int) -> Submission | None:
+    return await session.get(Submission, (leg_id, attempt))
+
+
+async def list_batched(session: AsyncSession, batch_id: UUID) -> Sequence[tuple[Submission, Leg]]:
+    """The attempts of a batch with their legs, in the order in which their appointments are locked."""
+    query = (
+        select(Submission, Leg)
+        .join(Leg, Leg.id == Submission.leg_id)
+        .where(Submission.batch_id == batch_id)
+        .order_by(Leg.appointment_id, Leg.id)
+    )
+    return [(row[0], row[1]) for row in (await session.execute(query)).all()]
+
+
+async def list_care_acts(session: AsyncSession, act_ids: Sequence[UUID]) -> Sequence[CareAct]:
+    return (await session.scalars(select(CareAct).where(CareAct.id.in_(act_ids)))).all()
+
+
+async def is_anything_outstanding(session: AsyncSession, states: frozenset[State]) -> bool:
+    return bool(await session.scalar(select(exists().where(Leg.state.in_(states)))))
+
+
+# what payers answered
+
+
+async def find_cursor(session: AsyncSession, gateway: str) -> str | None:
+    row = await session.get(GatewayCursor, gateway)
+    return row.cursor if row else None
+
+
+async def put_cursor(session: AsyncSession, gateway: str, cursor: str) -> None:
+    statement = insert(GatewayCursor).values(gateway=gateway, cursor=cursor)
+    await session.execute(
+        statement.on_conflict_do_update(index_elements=[GatewayCursor.gateway], set_={"cursor": cursor})
+    )
+
+
+async def claim_return_line(session: AsyncSession, item: PayerReturn, *, now: datetime) -> ReturnLine | None:
+    """The new row of this line; None when it was imported before."""
+    new = insert(ReturnLine).values(
+        payer=item.payer,
+        return_id=item.return_id,
+        line=item.line,
+        kind=item.kind.value,
+        batch_id=item.batch_id,
+        invoice_no=item.invoice_no,
+        attempt=item.attempt,
+        amount_cents=item.amount_cents,
+        code=item.code,
+        state=LineState.APPLIED,
+        imported_at=now,
+    )
+    statement = new.on_conflict_do_nothing().returning(ReturnLine)
+    return (await session.scalars(statement)).one_or_none()
+
+
+async def list_waiting_lines(session: AsyncSession, leg_id: UUID) -> Sequence[ReturnLine]:
+    query = select(ReturnLine).where(ReturnLine.leg_id == leg_id, ReturnLine.state == LineState.WAITING)
+    return (await session.scalars(query.order_by(ReturnLine.imported_at, ReturnLine.line))).all()
+
+
+async def find_invoice(session: AsyncSession, biller_id: UUID, invoice_no: str) -> Invoice | None:
+    return await session.get(Invoice, (biller_id, invoice_no))
+
+
+async def list_postings(session: AsyncSession, leg_id: UUID) -> Sequence[Posting]:
+    return (await session.scalars(select(Posting).where(Posting.leg_id == leg_id).order_by(Posting.id))).all()
+
+
+# balances
+
+
+async def find_balance(session: AsyncSession, balance_id: UUID) -> Balance | None:
+    return await session.get(Balance, balance_id)
+
+
+async def find_balance_for(
+    session: AsyncSession, appointment_id: UUID, *, reason: str, leg_id: UUID | None
+) -> Balance | None:
+    query = select(Balance).where(
+        Balance.appointment_id == appointment_id, Balance.reason == reason, Balance.leg_id == leg_id
+    )
+    return await session.scalar(query)
+
+
+async def find_open_balance_of_leg(session: AsyncSession, leg_id: UUID) -> Balance | None:
+    query = select(Balance).where(Balance.leg_id == leg_id, Balance.state == BalanceState.OPEN)
+    return await session.scalar(query)
+
+
+async def list_balances(session: AsyncSession, appointment_id: UUID) -> Sequence[Balance]:
+    query = select(Balance).where(Balance.appointment_id == appointment_id)
+    return (await session.scalars(query.order_by(Balance.opened_at, Balance.id))).all()

@@ -1,0 +1,115 @@
+"""What calls the claims gateway or waits for a deadline; the use case then records how it went."""
+
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+import httpx
+
+from claims.clients import ClaimsGateway, GatewayAway, HttpGateway, Page
+from claims.usecases import legs, quotes, returns
+from claims.usecases.means import Means
+from common.db import Sessions
+from common.messaging import tasks as task_rows
+from common.messaging.tasks import DONE, Backoff, Done, TaskContext, Tasks
+
+GATEWAY: Final = "payers"
+POLL: Final = "poll-returns"
+
+tasks: Final = Tasks()
+
+_log: Final = logging.getLogger(__name__)
+
+# A gateway may be away for a night: claims have days before their deadline.
+_PATIENT: Final = Backoff(longest=timedelta(minutes=10), attempts=500)
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    means: Means
+    gateway: ClaimsGateway
+
+
+def http_gateway(url: str, key: str, *, transport: httpx.AsyncBaseTransport | None = None) -> HttpGateway:
+    return HttpGateway.at(url, key, transport=transport)
+
+
+async def start_polling(sessions: Sessions, *, now: Any) -> None:
+    """The one poll of the gateway; it plans its own next time."""
+    async with sessions.begin() as session:
+        task_rows.add(session, POLL, GATEWAY, due_at=now, again=True)
+
+
+@tasks.on("send-leg", retries=_PATIENT)
+async def send_leg(context: TaskContext) -> Done:
+    resources: Resources = context.resources
+    now = context.clock.now()
+    async with context.sessions.begin() as session:
+        gathered = await legs.gather(session, resources.means, UUID(context.payload["leg_id"]), now=now)
+    if gathered is None:
+        return Done("left-with-another")
+    await resources.gateway.send(gathered.file)
+    async with context.finish() as session:
+        now = context.clock.now()
+        await legs.mark_sent(session, resources.means, gathered.batch_id, now=now)
+        task_rows.add(session, POLL, GATEWAY, due_at=now + resources.means.terms.poll_every, again=True)
+    return DONE
+
+
+@tasks.on(
+    POLL, lease=timedelta(seconds=60), retries=Backoff(longest=timedelta(minutes=1), attempts=1_000_000)
+)
+async def poll_returns(context: TaskContext) -> Done:
+    resources: Resources = context.resources
+    terms = resources.means.terms
+    async with context.sessions() as session:
+        cursor = await returns.find_cursor(session, GATEWAY)
+    try:
+        page = await resources.gateway.returns(after=cursor)
+    except GatewayAway as error:
+        context.retry(terms.poll_every, f"gateway-away: {error}")
+    await _import(context, resources, page)
+    async with context.sessions.begin() as session:
+        await returns.put_cursor(session, GATEWAY, page.cursor)
+        busy = await returns.is_anything_outstanding(session)
+    now = context.clock.now()
+    if page.more:
+        return context.later(now)
+    return context.later(now + (terms.poll_every if busy else terms.poll_idle_every))
+
+
+async def _import(context: TaskContext, resources: Resources, page: Page) -> None:
+    """Each line commits on its own: a bad one leaves the rest alone, a crash repeats harmlessly."""
+    if page.unreadable:
+        _log.error("%s returns of the gateway cannot be read", page.unreadable)
+    for item in page.items:
+        async with context.sessions.begin() as session:
+            state = await returns.import_return(session, resources.means, item, now=context.clock.now())
+        if state is not None and state.value != "applied":
+            _log.info("return %s line %s: %s", item.return_id, item.line, state.value)
+
+
+@tasks.on("price-again")
+async def price_again(context: TaskContext) -> Done:
+    resources: Resources = context.resources
+    async with context.finish() as session:
+        appointment_id = UUID(context.payload["appointment_id"])
+        await quotes.price_again(session, resources.means, appointment_id, now=context.clock.now())
+    return DONE
+
+
+@tasks.on("leg-deadline")
+async def pass_deadline(context: TaskContext) -> Done:
+    resources: Resources = context.resources
+    async with context.finish() as session:
+        await legs.pass_deadline(
+            session,
+            resources.means,
+            UUID(context.payload["leg_id"]),
+            context.payload["deadline"],
+            attempt=context.payload["attempt"],
+            now=context.clock.now(),
+        )
+    return DONE

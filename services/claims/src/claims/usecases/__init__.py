@@ -1,0 +1,1 @@
+"""What the claims service does: one function per use case, inside the caller's transaction."""

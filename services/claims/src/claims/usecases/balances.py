@@ -1,0 +1,125 @@
+"""What a patient owes after the visit: shown here, charged by payment under the mandate or not at all."""
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from claims import store
+from claims.domain.leg import Move, State, after
+from claims.models import Balance, BalanceState, Leg, Status, Stream
+from claims.usecases import early
+from common.events.claims import BalanceOpenedV1, BalanceSettledV1
+from common.events.envelope import Meta
+from common.events.payment import BalanceChargedV1, ShortV1
+from common.ids import uuid7
+from common.messaging import history, outbox
+from common.messaging.records import APPLIED, Outcome, ignored, waiting
+from common.money import Cents
+
+Reason = Literal["leg-rejected", "captured-less-than-due", "rights-never-proven"]
+SettledBy = Literal["charge", "payer", "write-off"]
+
+
+async def open_for_leg(session: AsyncSession, stream: Stream, leg: Leg, *, now: datetime) -> None:
+    """The AMC refused its part. Nothing is charged by itself."""
+    await _open(session, stream, reason="leg-rejected", leg=leg, amount_cents=leg.amount_cents, now=now)
+
+
+async def take_short(session: AsyncSession, event: ShortV1, meta: Meta, *, now: datetime) -> Outcome:
+    stream = await early.known_stream(session, event, meta)
+    if stream is None:
+        return waiting("appointment-requested")
+    if stream.status is not Status.PRICED:
+        await early.keep(session, event, meta)
+        return waiting("consultation-completed")
+    opened = await _open(
+        session, stream, reason="captured-less-than-due", leg=None, amount_cents=event.short_cents, now=now
+    )
+    if not opened:
+        return ignored("already-open")
+    history.note(session, stream.id, meta.type, at=meta.time)
+    return APPLIED
+
+
+async def take_charge(
+    session: AsyncSession, event: BalanceChargedV1, meta: Meta, *, now: datetime
+) -> Outcome:
+    stream = await early.known_stream(session, event, meta)
+    if stream is None:
+        return waiting("appointment-requested")
+    balance = await store.find_balance(session, event.balance_id)
+    if balance is None:
+        return ignored("balance-unknown")
+    if balance.state is BalanceState.SETTLED:
+        return ignored("already-settled")
+    history.note(session, stream.id, meta.type, at=meta.time)
+    _settle(session, stream, balance, "charge", now=now)
+    if balance.leg_id is not None:
+        leg = await store.lock_leg(session, balance.leg_id)
+        if leg.state is State.REJECTED:
+            leg.state = after(after(leg.state, Move.ASK_PATIENT), Move.PATIENT_PAYS)
+            leg.changed_at = now
+    return APPLIED
+
+
+async def settle_of_leg(session: AsyncSession, stream: Stream, leg: Leg, *, now: datetime) -> None:
+    """A leg that was rejected is paid after all: the patient owes nothing for it."""
+    balance = await store.find_open_balance_of_leg(session, leg.id)
+    if balance is not None:
+        _settle(session, stream, balance, "payer", now=now)
+
+
+async def _open(
+    session: AsyncSession,
+    stream: Stream,
+    *,
+    reason: Reason,
+    leg: Leg | None,
+    amount_cents: Cents,
+    now: datetime,
+) -> bool:
+    leg_id: UUID | None = leg.id if leg else None
+    if await store.find_balance_for(session, stream.id, reason=reason, leg_id=leg_id) is not None:
+        return False
+    balance = Balance(
+        id=uuid7(now),
+        appointment_id=stream.id,
+        leg_id=leg_id,
+        payer_kind=leg.payer_kind if leg else None,
+        reason=reason,
+        amount_cents=amount_cents,
+        collect=False,
+        state=BalanceState.OPEN,
+        opened_at=now,
+    )
+    session.add(balance)
+    opened = BalanceOpenedV1.model_validate(
+        {
+            **_about(stream, balance),
+            "reason": reason,
+            "payer_kind": balance.payer_kind,
+            "collect": balance.collect,
+        }
+    )
+    outbox.add(session, stream, opened, now=now)
+    return True
+
+
+def _settle(
+    session: AsyncSession, stream: Stream, balance: Balance, settled_by: SettledBy, *, now: datetime
+) -> None:
+    balance.state, balance.settled_by, balance.settled_at = BalanceState.SETTLED, settled_by, now
+    settled = BalanceSettledV1.model_validate({**_about(stream, balance), "settled_by": settled_by})
+    outbox.add(session, stream, settled, now=now)
+
+
+def _about(stream: Stream, balance: Balance) -> dict[str, object]:
+    return {
+        "appointment_id": stream.id,
+        "balance_id": balance.id,
+        "account_id": stream.account_id,
+        "currency": "EUR",
+        "amount_cents": balance.amount_cents,
+    }

@@ -1,0 +1,379 @@
+"""Coverage of a patient: stated in versions, read at an instant, sealed at rest."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any, ClassVar, Final
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from claims import store
+from claims.domain import identifiers
+from claims.domain.asking import NOTHING_KNOWN, AmcDeclared, Exemption, ExemptionKind, Insurance
+from claims.domain.calendar import day_in_paris
+from claims.domain.identifiers import Answer, Verdict
+from claims.domain.pricing import Insured, Nir, Sponsor, SponsorKind
+from claims.models import Coverage, CoverageVersion, SponsorOffer
+from claims.usecases import sealing, sponsors
+from claims.usecases.means import InsuredPerson, Means
+from common import vault
+from common.errors import DomainError, Refusal
+from common.messaging import tasks
+
+_FIELD: Final = "coverage"
+_JUST_AFTER: Final = timedelta(microseconds=1)
+
+
+class IdentifierRefused(DomainError):
+    """A number fails a check: the code names which one, the number itself is never repeated."""
+
+    code: str  # type: ignore[misc]  # nir-length, nir-key, amc-number-character...: one refusal, many checks
+    refusal: ClassVar[Refusal] = Refusal.INVALID
+
+    def __init__(self, field: str, check: str) -> None:
+        name = field.replace("_", "-")
+        super().__init__(
+            f"{field} fails the check of its {check}",
+            extra={"errors": [{"pointer": f"/body/{field}", "code": f"{name}-{check}", "detail": check}]},
+        )
+        self.code = f"{name}-{check}"
+
+
+class CoverageImpossible(DomainError):
+    """What was stated contradicts itself."""
+
+    code: str  # type: ignore[misc]  # says what contradicts what
+    refusal: ClassVar[Refusal] = Refusal.INVALID
+
+    def __init__(self, code: str, detail: str, *, field: str) -> None:
+        super().__init__(
+            detail, extra={"errors": [{"pointer": f"/body/{field}", "code": code, "detail": detail}]}
+        )
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AmcStatement:
+    number: str
+    member_number: str
+    first_on: date | None
+    last_on: date | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """What a person says about a patient's insurance; numbers as typed."""
+
+    nir: str | None
+    nia: str | None
+    ame_number: str | None
+    born_on: date | None
+    insured: Insured | None  # none: yes when anything is stated
+    amc: AmcStatement | None
+    amc_declared: AmcDeclared
+    exemptions: Sequence[Exemption]
+    scheme: str
+    sponsor_code: str | None
+    holder_name: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """A coverage version, opened."""
+
+    version: int
+    valid_from: datetime | None
+    insurance: Insurance
+    person: InsuredPerson
+    nir_verdict: str | None = None
+    sponsor_name: str | None = None
+
+
+async def put_coverage(
+    session: AsyncSession,
+    means: Means,
+    patient_id: UUID,
+    statement: Statement,
+    *,
+    head: Coverage,
+    stated_by: UUID,
+    now: datetime,
+) -> CoverageVersion:
+    """Adds a version and asks for new quotes of the patient's live appointments. `head` is locked.
+
+    Raises IdentifierRefused, CoverageImpossible.
+    """
+    today = day_in_paris(now)
+    facts = _checked(statement, today=today)
+    offer = await _sponsor_offer(session, means, statement.sponsor_code, day=today)
+    # A final price may already rest on "nothing newer at that instant": a new version begins after it.
+    begins = now
+    if head.priced_until is not None and head.priced_until >= begins:
+        begins = head.priced_until + _JUST_AFTER
+    head.version += 1
+    member = facts["amc_member_number"]
+    version = CoverageVersion(
+        patient_id=patient_id,
+        version=head.version,
+        valid_from=begins,
+        stated_by=stated_by,
+        insured=(statement.insured or Insured.YES).value,
+        scheme=statement.scheme,
+        amc_number=facts.pop("amc_number"),
+        amc_declared=statement.amc_declared.value,
+        sponsor_offer_id=offer.id if offer else None,
+        sealed=await sealing.seal(session, means, patient_id, facts, field=_FIELD, now=now),
+        nir_index=means.keyring.blind_index(facts["nir"], field="nir") if facts["nir"] else None,
+        member_index=means.keyring.blind_index(member, field="amc-member") if member else None,
+    )
+    session.add(version)
+    await session.flush()
+    for appointment_id in await store.list_live_appointments(session, patient_id):
+        tasks.add(
+            session,
+            "price-again",
+            f"{appointment_id}:{head.version}",
+            due_at=now,
+            payload={"appointment_id": str(appointment_id)},
+        )
+    return version
+
+
+def _checked(statement: Statement, *, today: date) -> dict[str, Any]:
+    if statement.born_on is not None and statement.born_on > today:
+        raise CoverageImpossible("born-in-the-future", "the birth date is after today", field="birth_date")
+    given = [name for name in ("nir", "nia", "ame_number") if getattr(statement, name)]
+    if len(given) > 1:
+        raise CoverageImpossible("several-numbers", "give one of nir, nia and ame_number", field=given[1])
+    ame = any(each.kind is ExemptionKind.AME for each in statement.exemptions)
+    if statement.ame_number and not ame:
+        raise CoverageImpossible(
+            "ame-number-needs-ame", "an AME number needs the exemption ame", field="ame_number"
+        )
+    for number, each in enumerate(statement.exemptions):
+        where = f"exemptions/{number}"
+        if each.last_on is not None and each.last_on < each.first_on:
+            raise CoverageImpossible("dates-reversed", "an exemption ends before it begins", field=where)
+        if each.kind is ExemptionKind.MATERNITY and each.last_on is None:
+            raise CoverageImpossible("maternity-needs-end", "maternity has a last day", field=where)
+    if len({each.kind for each in statement.exemptions}) < len(statement.exemptions):
+        raise CoverageImpossible("exemption-twice", "an exemption stands twice", field="exemptions")
+    if statement.amc and statement.amc_declared is AmcDeclared.EXISTS_NOT_GIVEN:
+        raise CoverageImpossible("amc-given", "an AMC is given, so it is not missing", field="amc_declared")
+    nir = identifiers.check_nir(statement.nir) if statement.nir else None
+    return {
+        "nir": _value("nir", nir),
+        "nir_verdict": nir.verdict.value if nir else None,
+        "nia": _value("nia", identifiers.check_nia(statement.nia) if statement.nia else None),
+        "ame_number": _ame_number(statement.ame_number),
+        "born_on": statement.born_on.isoformat() if statement.born_on else None,
+        "holder_name": statement.holder_name,
+        "amc_number": _value(
+            "amc_number", identifiers.check_amc_number(statement.amc.number) if statement.amc else None
+        ),
+        "amc_member_number": _member_number(statement.amc),
+        "amc_first_on": _iso(statement.amc.first_on if statement.amc else None),
+        "amc_last_on": _iso(statement.amc.last_on if statement.amc else None),
+        "exemptions": [
+            {"kind": each.kind.value, "first_on": each.first_on.isoformat(), "last_on": _iso(each.last_on)}
+            for each in statement.exemptions
+        ],
+    }
+
+
+def _value(field: str, answer: Answer | None) -> str | None:
+    if answer is None:
+        return None
+    if not answer.accepted:
+        raise IdentifierRefused(field, answer.failed.value if answer.failed else "structure")
+    return answer.value
+
+
+def _ame_number(raw: str | None) -> str | None:
+    """No source gives the key of an AME number: digits, 13 or 15 of them, are all that can be checked."""
+    if raw is None:
+        return None
+    digits = raw.replace(" ", "").replace(".", "")
+    if not (digits.isascii() and digits.isdigit()):
+        raise IdentifierRefused("ame_number", "character")
+    if len(digits) not in {13, 15}:
+        raise IdentifierRefused("ame_number", "length")
+    return digits
+
+
+def _member_number(amc: AmcStatement | None) -> str | None:
+    if amc is None:
+        return None
+    number = amc.member_number.replace(" ", "").upper()
+    if not number or len(number) > 20:  # noqa: PLR2004
+        raise IdentifierRefused("amc_member_number", "length")
+    if not (number.isascii() and number.isalnum()):
+        raise IdentifierRefused("amc_member_number", "character")
+    return number
+
+
+def _iso(day: date | None) -> str | None:
+    return day.isoformat() if day else None
+
+
+async def _sponsor_offer(
+    session: AsyncSession, means: Means, code: str | None, *, day: date
+) -> SponsorOffer | None:
+    if code is None:
+        return None
+    index = sponsors.code_index(means.keyring, code)
+    offer = await store.find_sponsor_offer(session, code_index=index, day=day)
+    if offer is None:
+        raise CoverageImpossible(
+            "sponsor-code-unknown", "no offer holds under this code", field="sponsor_code"
+        )
+    return offer
+
+
+async def opened(session: AsyncSession, means: Means, row: CoverageVersion | None, *, care_on: date) -> Known:
+    """What a version says; no version says nothing. A sponsor's offer counts if it holds on the care date."""
+    if row is None:
+        return _nothing(0)
+    try:
+        facts = await sealing.unseal(session, means, row.patient_id, row.sealed, field=_FIELD)
+    except vault.DataErased:
+        return _nothing(row.version)
+    offer = await store.get_sponsor_offer(session, row.sponsor_offer_id) if row.sponsor_offer_id else None
+    amc = means.tables.find_amc(row.amc_number, on=care_on) if row.amc_number else None
+    insurance = _insurance(
+        facts,
+        insured=Insured(row.insured),
+        amc_number=row.amc_number,
+        amc_declared=AmcDeclared(row.amc_declared),
+        scheme=row.scheme,
+        sponsor=_sponsor(offer, care_on) if offer else None,
+    )
+    return Known(
+        version=row.version,
+        valid_from=row.valid_from,
+        insurance=insurance,
+        person=InsuredPerson(
+            coverage_version=row.version,
+            nir=facts["nir"],
+            provisional=insurance.nir is Nir.PROVISIONAL,
+            nia=facts["nia"],
+            ame_number=facts["ame_number"],
+            born_on=insurance.born_on,
+            holder_name=facts["holder_name"],
+            scheme=row.scheme,
+            amc_number=row.amc_number,
+            amc_name=amc.name if amc else None,
+            amc_contracted=bool(amc and amc.contracted),
+            amc_member_number=facts["amc_member_number"],
+        ),
+        nir_verdict=facts["nir_verdict"],
+        sponsor_name=offer.name if offer else None,
+    )
+
+
+async def stated(
+    session: AsyncSession, means: Means, statement: Statement, *, care_on: date, now: datetime
+) -> Insurance:
+    """What a statement would price with, without keeping it. Raises IdentifierRefused, CoverageImpossible."""
+    today = day_in_paris(now)
+    facts = _checked(statement, today=today)
+    offer = await _sponsor_offer(session, means, statement.sponsor_code, day=today)
+    return _insurance(
+        facts,
+        insured=statement.insured or Insured.YES,
+        amc_number=facts["amc_number"],
+        amc_declared=statement.amc_declared,
+        scheme=statement.scheme,
+        sponsor=_sponsor(offer, care_on) if offer else None,
+    )
+
+
+async def for_preview(
+    session: AsyncSession,
+    means: Means,
+    patient_id: UUID | None,
+    statement: Statement | None,
+    *,
+    care_on: date,
+    now: datetime,
+) -> Insurance:
+    """What is stated; else what is known of the patient; else nothing."""
+    if statement is not None:
+        return await stated(session, means, statement, care_on=care_on, now=now)
+    if patient_id is None:
+        return NOTHING_KNOWN
+    row = await store.find_current_coverage(session, patient_id)
+    return (await opened(session, means, row, care_on=care_on)).insurance
+
+
+async def get_current(session: AsyncSession, patient_id: UUID) -> CoverageVersion:
+    row = await store.find_current_coverage(session, patient_id)
+    if row is None:
+        raise store.CoverageUnknown("nothing is known of this patient's insurance")
+    return row
+
+
+def _insurance(
+    facts: dict[str, Any],
+    *,
+    insured: Insured,
+    amc_number: str | None,
+    amc_declared: AmcDeclared,
+    scheme: str,
+    sponsor: Sponsor | None,
+) -> Insurance:
+    return Insurance(
+        insured=insured,
+        nir=_nir(facts),
+        born_on=_day(facts["born_on"]),
+        amc_number=amc_number,
+        amc_declared=amc_declared,
+        amc_first_on=_day(facts["amc_first_on"]),
+        amc_last_on=_day(facts["amc_last_on"]),
+        exemptions=tuple(
+            Exemption(
+                kind=ExemptionKind(each["kind"]),
+                first_on=date.fromisoformat(each["first_on"]),
+                last_on=_day(each["last_on"]),
+            )
+            for each in facts["exemptions"]
+        ),
+        scheme=scheme,
+        sponsor=sponsor,
+    )
+
+
+def _nothing(version: int) -> Known:
+    person = InsuredPerson(coverage_version=version)
+    return Known(version=version, valid_from=None, insurance=NOTHING_KNOWN, person=person)
+
+
+def _nir(facts: dict[str, Any]) -> Nir:
+    if facts["ame_number"]:
+        return Nir.AME
+    if facts["nia"]:
+        return Nir.PROVISIONAL  # a waiting identifier until the number is certified
+    if facts["nir"] is None:
+        return Nir.NONE
+    provisional = facts["nir_verdict"] == Verdict.VALID_PROVISIONAL.value
+    return Nir.PROVISIONAL if provisional else Nir.DEFINITIVE
+
+
+def _day(text: str | None) -> date | None:
+    return date.fromisoformat(text) if text else None
+
+
+def _sponsor(offer: SponsorOffer, care_on: date) -> Sponsor | None:
+    if care_on < offer.valid_from or (offer.valid_to is not None and care_on > offer.valid_to):
+        return None
+    return Sponsor(
+        kind=SponsorKind(offer.kind), cents=offer.cents, percent=offer.percent, max_cents=offer.max_cents
+    )
+
+
+async def erase(session: AsyncSession, means: Means, patient_id: UUID) -> None:
+    """Destroys the patient's erasable key and the searchable hashes; care acts keep theirs, by law."""
+    await store.lock_coverage(session, patient_id)
+    await store.forget_indexes(session, patient_id)
+    await sealing.destroy(session, means, patient_id)

@@ -1,0 +1,373 @@
+"""The legs of a care act: opened, gathered in batches, sent, timed, corrected and sent again."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar, Literal
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from claims import store
+from claims.domain import calendar
+from claims.domain.asking import inputs_of
+from claims.domain.claimfile import Batch as ClaimBatch
+from claims.domain.claimfile import Claim, ClaimedLine, invoice_no
+from claims.domain.leg import SENDABLE, Move, State, after
+from claims.domain.pricing import Payer, Priced, price
+from claims.domain.rejects import Again, Family, find_reject
+from claims.models import Batch, BatchState, CareAct, Invoice, Leg, Stream, Submission
+from claims.usecases import coverage, insured, pricing, quotes
+from claims.usecases.means import InsuredPerson, Means
+from common.errors import DomainError, Refusal
+from common.events.claims import LegAcknowledgedV1, LegOpenedV1, LegSentV1
+from common.ids import uuid7
+from common.messaging import history, outbox, tasks
+from common.money import Cents
+
+Deadline = Literal["send-by", "ack-by", "resend-by", "pay-by"]
+
+
+class NeverSentAgain(DomainError):
+    """The payer has settled this invoice: sending it again would be a duplicate claim."""
+
+    code: ClassVar[str] = "leg-never-sent-again"
+    refusal: ClassVar[Refusal] = Refusal.CONFLICT
+
+
+class PractitionerDecides(DomainError):
+    """A coding reject is never fixed by itself: the practitioner validates."""
+
+    code: ClassVar[str] = "practitioner-decides"
+    refusal: ClassVar[Refusal] = Refusal.FORBIDDEN
+
+
+class PriceWouldChange(DomainError):
+    """With the coverage of now the care act has another price; the sent amounts stay what they are."""
+
+    code: ClassVar[str] = "price-would-change"
+    refusal: ClassVar[Refusal] = Refusal.CONFLICT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gathered:
+    """A batch that is to be sent by whoever asked."""
+
+    batch_id: UUID
+    file: ClaimBatch
+
+
+async def open_legs(
+    session: AsyncSession,
+    means: Means,
+    stream: Stream,
+    act: CareAct,
+    priced: Priced,
+    person: InsuredPerson,
+    *,
+    now: datetime,
+) -> None:
+    """One leg per payer to claim from. The AMC's leaves after the fund's acknowledgement, or with it."""
+    send_by = calendar.end_of(
+        calendar.add_working_days(act.care_on, calendar.SEND_THIRD_PARTY, holidays=means.holidays)
+    )
+    for part in priced.claim_parts:
+        to_amo = part.payer is Payer.AMO
+        number = await store.next_invoice_number(session, act.biller_id)
+        leg = Leg(
+            id=uuid7(now),
+            care_act_id=act.id,
+            appointment_id=stream.id,
+            biller_id=act.biller_id,
+            payer_kind=part.payer.value,
+            payer=f"amo:{person.scheme}" if to_amo else f"amc:{person.amc_number}",
+            amount_cents=part.amount_cents,
+            lines={"lines": [{**line._asdict(), "benefit": line.benefit.value} for line in part.lines]},
+            state=after(State.DRAFT, Move.PREPARE),
+            released=to_amo or not means.terms.amc_after_amo,
+            attempt=0,
+            invoice_no=invoice_no(number),
+            paid_cents=0,
+            reversed_cents=0,
+            opened_at=now,
+            changed_at=now,
+            send_by=send_by,
+        )
+        session.add(leg)
+        await session.flush()
+        session.add(Invoice(biller_id=leg.biller_id, invoice_no=leg.invoice_no, leg_id=leg.id))
+        outbox.add(session, stream, LegOpenedV1(**about(leg)), now=now)
+        _watch(session, leg, "send-by", at=send_by)
+        if leg.released:
+            _plan_sending(session, means, leg, now=now)
+
+
+def about(leg: Leg) -> dict[str, Any]:
+    """What every event of a leg says."""
+    return {
+        "appointment_id": leg.appointment_id,
+        "leg_id": leg.id,
+        "care_act_id": leg.care_act_id,
+        "payer_kind": leg.payer_kind,
+        "currency": "EUR",
+        "amount_cents": leg.amount_cents,
+    }
+
+
+async def gather(session: AsyncSession, means: Means, leg_id: UUID, *, now: datetime) -> Gathered | None:
+    """The batch that this leg's task is to send; None: it left, or leaves, with another one.
+
+    Takes every leg of the same biller and payer that may leave. Locks legs only, and waits for none but its
+    own: their appointments are locked when what happened to the batch is recorded.
+    """
+    leg = await store.lock_leg(session, leg_id)
+    if leg.state is State.BATCHED:
+        submission = await store.find_submission(session, leg.id, attempt=leg.attempt)
+        batch = await store.find_batch(session, submission.batch_id) if submission else None
+        if batch is None or batch.leader_leg_id != leg.id or batch.state is BatchState.SENT:
+            return None
+        return Gathered(batch_id=batch.id, file=await _file(session, means, batch))
+    if leg.state not in SENDABLE or not leg.released:
+        return None
+    batch = Batch(
+        id=uuid7(now),
+        payer=leg.payer,
+        biller_id=leg.biller_id,
+        leader_leg_id=leg.id,
+        state=BatchState.MADE,
+        made_at=now,
+    )
+    session.add(batch)
+    await session.flush()
+    company = await store.take_sendable_legs(
+        session, payer=leg.payer, biller_id=leg.biller_id, limit=means.terms.batch_size
+    )
+    for each in {leg.id: leg, **{other.id: other for other in company}}.values():
+        _move(each, Move.BATCH, now=now)
+        each.attempt += 1
+        session.add(
+            Submission(leg_id=each.id, attempt=each.attempt, batch_id=batch.id, invoice_no=each.invoice_no)
+        )
+    await session.flush()
+    return Gathered(batch_id=batch.id, file=await _file(session, means, batch))
+
+
+async def mark_sent(session: AsyncSession, means: Means, batch_id: UUID, *, now: datetime) -> None:
+    """The gateway has the batch. Legs whose answer was quicker are past this already."""
+    batch = await store.get_batch(session, batch_id)
+    for submission, leg in await store.list_batched(session, batch_id):
+        stream = await store.lock_stream(session, leg.appointment_id)
+        locked = await store.lock_leg(session, leg.id)
+        if locked.state is State.BATCHED and locked.attempt == submission.attempt:
+            record_sent(session, means, stream, locked, submission, now=now)
+    batch.state = BatchState.SENT
+    batch.sent_at = now
+
+
+def record_sent(
+    session: AsyncSession, means: Means, stream: Stream, leg: Leg, submission: Submission, *, now: datetime
+) -> None:
+    _move(leg, Move.SEND, now=now)
+    submission.sent_at = now
+    leg.resend_by = None
+    leg.ack_by = calendar.deadline(now, calendar.ACKNOWLEDGE, holidays=means.holidays)
+    leg.pay_by = calendar.deadline(now, calendar.PAY, holidays=means.holidays)
+    _watch(session, leg, "ack-by", at=leg.ack_by)
+    _watch(session, leg, "pay-by", at=leg.pay_by)
+    sent = LegSentV1(**about(leg), attempt=submission.attempt, batch_id=submission.batch_id)
+    outbox.add(session, stream, sent, now=now)
+
+
+async def acknowledge(
+    session: AsyncSession, means: Means, stream: Stream, leg: Leg, submission: Submission, *, now: datetime
+) -> None:
+    """The file has arrived; of the fund's part, this lets the AMC's part leave."""
+    _move(leg, Move.ACKNOWLEDGE, now=now)
+    leg.ack_by = leg.resend_by = None
+    submission.acknowledged_at, submission.accepted = now, True
+    _tell_acknowledged(session, stream, leg, submission, accepted=True, now=now)
+    if leg.payer_kind == Payer.AMO.value:
+        other = await store.find_leg_of(session, leg.care_act_id, Payer.AMC.value)
+        if other is not None and not other.released:
+            held = await store.lock_leg(session, other.id)
+            held.released = True
+            _plan_sending(session, means, held, now=now)
+
+
+def refuse_file(
+    session: AsyncSession, means: Means, stream: Stream, leg: Leg, submission: Submission, *, now: datetime
+) -> None:
+    """The payer cannot read the file: it leaves again by itself, a few times."""
+    _move(leg, Move.REFUSE_FILE, now=now)
+    submission.acknowledged_at, submission.accepted = now, False
+    _tell_acknowledged(session, stream, leg, submission, accepted=False, now=now)
+    _send_file_again(session, means, leg, now=now)
+
+
+async def pass_deadline(
+    session: AsyncSession, means: Means, leg_id: UUID, deadline: Deadline, *, attempt: int, now: datetime
+) -> None:
+    """What a deadline means depends on where the leg is when it passes; one that it has met means nothing."""
+    known = await store.get_leg(session, leg_id)
+    stream = await store.lock_stream(session, known.appointment_id)
+    leg = await store.lock_leg(session, leg_id)
+    match deadline:
+        case "send-by" if leg.attempt == 0 and leg.state is State.READY:
+            history.note(session, stream.id, "claims.leg-send-overdue", at=now)
+        case "ack-by" if leg.state is State.SENT and leg.attempt == attempt:
+            _move(leg, Move.MISS_ACKNOWLEDGEMENT, now=now)
+            history.note(session, stream.id, "claims.leg-acknowledgement-missed", at=now)
+            _send_file_again(session, means, leg, now=now)
+        case "resend-by" if leg.state in {State.NACKED, State.ACK_TIMEOUT} and leg.attempt == attempt:
+            history.note(session, stream.id, "claims.leg-resend-overdue", at=now)
+        case "pay-by" if leg.state is State.ACKED and leg.attempt == attempt:
+            _move(leg, Move.MISS_PAYMENT, now=now)
+            history.note(session, stream.id, "claims.leg-payment-late", at=now)
+        case _:
+            pass
+
+
+async def correct(
+    session: AsyncSession,
+    means: Means,
+    appointment_id: UUID,
+    leg_id: UUID,
+    *,
+    by_practitioner: bool,
+    now: datetime,
+) -> Leg:
+    """Sends a rejected leg again, for the insured person as known now, under the same invoice number.
+
+    Raises LegMoveRefused, NeverSentAgain, PractitionerDecides, PriceWouldChange.
+    """
+    stream = await store.lock_stream(session, appointment_id)
+    leg = await store.lock_leg(session, leg_id)
+    if leg.appointment_id != appointment_id:
+        raise store.LegUnknown("no leg of this id")
+    corrected = after(leg.state, Move.CORRECT)
+    reject = find_reject(leg.payer_kind, leg.reject_code or "")
+    if reject.again is Again.NEVER:
+        raise NeverSentAgain("the payer has settled this invoice; open an enquiry instead")
+    if reject.family is Family.CODING and not by_practitioner:
+        raise PractitionerDecides("a coding reject is corrected by the practitioner")
+    act = await store.get_care_act(session, appointment_id)
+    person = await _person_now(session, means, stream, act)
+    act.insured_sealed = await insured.seal_person(session, means, act.patient_id, person, now=now)
+    if leg.payer_kind == Payer.AMC.value:
+        leg.payer = f"amc:{person.amc_number}"
+    leg.state, leg.changed_at = after(corrected, Move.PREPARE), now
+    leg.reject_code = leg.reject_family = None
+    history.note(session, stream.id, "claims.leg-corrected", at=now)
+    _plan_sending(session, means, leg, now=now)
+    return leg
+
+
+async def _person_now(session: AsyncSession, means: Means, stream: Stream, act: CareAct) -> InsuredPerson:
+    await store.share_coverage(session, act.patient_id)
+    row = await store.find_current_coverage(session, act.patient_id)
+    known = await coverage.opened(session, means, row, care_on=act.care_on)
+    consultation, booked_on = quotes.asked_of(stream)
+    asked = inputs_of(
+        consultation, known.insurance, care_on=act.care_on, booked_on=booked_on, tables=means.tables
+    )
+    before = await pricing.inputs_again(session, means, act, owner=act.patient_id, kept=True)
+    # What the practitioner coded stays; only what is known of the insurance may differ.
+    again = pricing.with_insurance_of(before, asked)
+    priced = price(again, means.tables, means.policy, as_known_at=act.known_at)
+    if (priced.amo_cents, priced.amc_cents, priced.advance_cents) != (
+        act.amo_cents,
+        act.amc_cents,
+        act.advance_cents,
+    ):
+        raise PriceWouldChange("the corrected coverage gives other amounts for this care")
+    return known.person
+
+
+def _move(leg: Leg, move: Move, *, now: datetime) -> None:
+    leg.state = after(leg.state, move)
+    leg.changed_at = now
+
+
+def _send_file_again(session: AsyncSession, means: Means, leg: Leg, *, now: datetime) -> None:
+    leg.ack_by = None
+    leg.resend_by = calendar.deadline(now, calendar.SEND_AGAIN, holidays=means.holidays)
+    _watch(session, leg, "resend-by", at=leg.resend_by)
+    if leg.attempt < means.terms.attempts:
+        _plan_sending(session, means, leg, now=now)
+
+
+def _plan_sending(session: AsyncSession, means: Means, leg: Leg, *, now: datetime) -> None:
+    tasks.add(
+        session,
+        "send-leg",
+        f"{leg.id}:{leg.attempt + 1}",
+        due_at=now + means.terms.gather_for,
+        payload={"leg_id": str(leg.id)},
+    )
+
+
+def _watch(session: AsyncSession, leg: Leg, deadline: Deadline, *, at: datetime) -> None:
+    tasks.add(
+        session,
+        "leg-deadline",
+        f"{leg.id}:{deadline}:{leg.attempt}",
+        due_at=at,
+        payload={"leg_id": str(leg.id), "deadline": deadline, "attempt": leg.attempt},
+    )
+
+
+def _tell_acknowledged(
+    session: AsyncSession, stream: Stream, leg: Leg, submission: Submission, *, accepted: bool, now: datetime
+) -> None:
+    told = LegAcknowledgedV1(**about(leg), attempt=submission.attempt, accepted=accepted)
+    outbox.add(session, stream, told, now=now)
+
+
+async def _file(session: AsyncSession, means: Means, batch: Batch) -> ClaimBatch:
+    batched = await store.list_batched(session, batch.id)
+    acts = {
+        act.id: act for act in await store.list_care_acts(session, [leg.care_act_id for _, leg in batched])
+    }
+    return ClaimBatch(
+        id=batch.id,
+        payer=batch.payer,
+        biller_id=batch.biller_id,
+        made_at=batch.made_at,
+        claims=[
+            await _claim(session, means, submission, leg, acts[leg.care_act_id])
+            for submission, leg in batched
+        ],
+    )
+
+
+async def _claim(
+    session: AsyncSession, means: Means, submission: Submission, leg: Leg, act: CareAct
+) -> Claim:
+    person = await insured.person_of(session, means, act)
+    practitioner = await store.find_practitioner(session, act.practitioner_id)
+    result = await pricing.result_of(session, means, act, owner=act.patient_id, kept=True)
+    lines: Sequence[dict[str, Any]] = leg.lines["lines"]
+    return Claim(
+        invoice_no=submission.invoice_no,
+        attempt=submission.attempt,
+        appointment_id=leg.appointment_id,
+        care_on=act.care_on,
+        rpps=practitioner.rpps if practitioner else None,
+        nir=person.nir or person.nia,
+        ame_number=person.ame_number,
+        born_on=person.born_on,
+        amc_number=person.amc_number if leg.payer_kind == Payer.AMC.value else None,
+        amc_member_number=person.amc_member_number if leg.payer_kind == Payer.AMC.value else None,
+        pathway_indicator=act.pathway_indicator,
+        exemption_code=result["exemption_code"],
+        amount_cents=leg.amount_cents,
+        lines=[
+            ClaimedLine(
+                code=line["code"],
+                benefit=line["benefit"],
+                base_cents=Cents(line["base_cents"]),
+                amount_cents=Cents(line["amount_cents"]),
+            )
+            for line in lines
+        ],
+    )

@@ -1,0 +1,150 @@
+"""A price as it is stored: amounts in clear, question and reasons sealed, all it takes to ask again."""
+
+import json
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from claims.domain.pricing import (
+    Inputs,
+    Priced,
+    claimed,
+    inputs_from_json,
+    inputs_to_json,
+    policy_from_json,
+    policy_to_json,
+    price,
+    priced_to_json,
+)
+from claims.models import PricedColumns
+from claims.usecases import sealing
+from claims.usecases.means import Means
+from common.money import Cents
+
+_INPUTS: Final = "price-inputs"
+_RESULT: Final = "price-result"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recomputed:
+    """A stored price asked for again, with the tables of today as they were known then."""
+
+    same: bool
+    same_tables: bool
+    same_engine: bool
+    stored: dict[str, Any]
+    again: dict[str, Any]
+
+
+def inputs_index(means: Means, inputs: Inputs) -> bytes:
+    """Equal for equal questions; tells nothing to who has no key."""
+    text = json.dumps(inputs_to_json(inputs), sort_keys=True, separators=(",", ":"))
+    return means.keyring.blind_index(text, field=_INPUTS)
+
+
+async def columns(
+    session: AsyncSession,
+    means: Means,
+    inputs: Inputs,
+    priced: Priced,
+    *,
+    owner: UUID,
+    kept: bool,
+    known_at: datetime,
+    now: datetime,
+) -> dict[str, Any]:
+    """The columns of PricedColumns; `kept` seals under the key that erasure does not destroy."""
+    amo_claim, amc_claim = claimed(priced)
+    question, result = inputs_to_json(inputs), priced_to_json(priced)
+    return {
+        "fee_cents": priced.fee_cents,
+        "base_cents": priced.base_cents,
+        "amo_cents": priced.amo_cents,
+        "amc_cents": priced.amc_cents,
+        "sponsor_cents": priced.sponsor_cents,
+        "advance_cents": priced.advance_cents,
+        "deferred_deductions_cents": priced.deferred_deductions_cents,
+        "amo_claim_cents": amo_claim,
+        "amc_claim_cents": amc_claim,
+        "sheet_mode": priced.sheet_mode.value,
+        "table_version": priced.tables_version,
+        "engine_version": priced.engine_version,
+        "policy": policy_to_json(means.policy),
+        "known_at": known_at,
+        "inputs_index": inputs_index(means, inputs),
+        "inputs_sealed": await sealing.seal(
+            session, means, owner, question, field=_INPUTS, now=now, kept=kept
+        ),
+        "result_sealed": await sealing.seal(session, means, owner, result, field=_RESULT, now=now, kept=kept),
+    }
+
+
+def event_amounts(row: PricedColumns) -> dict[str, Any]:
+    """The amounts as events carry them."""
+    return {
+        "currency": "EUR",
+        "fee_cents": row.fee_cents,
+        "base_cents": row.base_cents,
+        "amo_cents": row.amo_cents,
+        "amc_cents": row.amc_cents,
+        "sponsor_cents": row.sponsor_cents,
+        "advance_cents": row.advance_cents,
+        "deferred_deductions_cents": row.deferred_deductions_cents,
+        "amo_claim_cents": row.amo_claim_cents,
+        "amc_claim_cents": row.amc_claim_cents,
+        "sheet_mode": row.sheet_mode,
+        "table_version": row.table_version,
+    }
+
+
+async def result_of(
+    session: AsyncSession, means: Means, row: PricedColumns, *, owner: UUID, kept: bool
+) -> dict[str, Any]:
+    """The whole stored answer of the calculator: amounts, lines, trace, warnings, explanations."""
+    result: dict[str, Any] = await sealing.unseal(
+        session, means, owner, row.result_sealed, field=_RESULT, kept=kept
+    )
+    result["amo_claim_cents"], result["amc_claim_cents"] = row.amo_claim_cents, row.amc_claim_cents
+    return result
+
+
+async def inputs_again(
+    session: AsyncSession, means: Means, row: PricedColumns, *, owner: UUID, kept: bool
+) -> Inputs:
+    stored = await sealing.unseal(session, means, owner, row.inputs_sealed, field=_INPUTS, kept=kept)
+    return inputs_from_json(stored)
+
+
+async def recompute(
+    session: AsyncSession, means: Means, row: PricedColumns, *, owner: UUID, kept: bool
+) -> Recomputed:
+    """Asks the stored question again. Raises PricingRefused when today's tables refuse it."""
+    inputs = await inputs_again(session, means, row, owner=owner, kept=kept)
+    priced = price(inputs, means.tables, policy_from_json(row.policy), as_known_at=row.known_at)
+    stored = await sealing.unseal(session, means, owner, row.result_sealed, field=_RESULT, kept=kept)
+    again: dict[str, Any] = json.loads(json.dumps(priced_to_json(priced)))
+    amounts = sorted(name for name in stored if name.endswith("_cents"))
+    return Recomputed(
+        same=all(stored[name] == again[name] for name in amounts),
+        same_tables=row.table_version == priced.tables_version,
+        same_engine=row.engine_version == priced.engine_version,
+        stored={name: Cents(stored[name]) for name in amounts},
+        again={name: Cents(again[name]) for name in amounts},
+    )
+
+
+def with_insurance_of(inputs: Inputs, other: Inputs) -> Inputs:
+    """`inputs`, the care as it was done, with what `other` knows of the patient's insurance."""
+    return replace(
+        inputs,
+        born_on=other.born_on,
+        insured=other.insured,
+        nir=other.nir,
+        amc=other.amc,
+        exemptions=other.exemptions,
+        scheme=other.scheme,
+        sponsor=other.sponsor,
+    )

@@ -1,0 +1,212 @@
+"""What payers answer: each line of a return is imported once, and money is posted, never overwritten."""
+
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from claims import store
+from claims.domain.leg import OUTSTANDING, Move, State, after, allowed, implied_receipt, payment_move
+from claims.domain.pricing import Payer
+from claims.domain.rejects import Again, find_reject, normal_code
+from claims.domain.returns import PayerReturn, ReturnKind
+from claims.models import Leg, LineState, Posting, ReturnLine, Stream, Submission
+from claims.usecases import balances, legs
+from claims.usecases.means import Means
+from common.events.claims import LegPaidV1, LegRejectedV1, LegReversedV1
+from common.messaging import outbox
+from common.money import Cents
+
+
+async def import_return(
+    session: AsyncSession, means: Means, item: PayerReturn, *, now: datetime
+) -> LineState | None:
+    """Applies one line; None when it was imported before. What cannot be applied is kept with its reason."""
+    line = await store.claim_return_line(session, item, now=now)
+    if line is None:
+        return None
+    if item.kind is ReturnKind.ACKNOWLEDGEMENT:
+        await _acknowledge(session, means, item, line, now=now)
+    else:
+        await _apply_to_invoice(session, means, item, line, now=now)
+    return line.state
+
+
+async def _acknowledge(
+    session: AsyncSession, means: Means, item: PayerReturn, line: ReturnLine, *, now: datetime
+) -> None:
+    batch = await store.find_batch(session, item.batch_id)
+    if batch is None or batch.payer != item.payer:
+        _end(line, LineState.REFUSED, "unknown-batch")
+        return
+    if item.accepted is None:
+        _end(line, LineState.REFUSED, "neither-accepted-nor-refused")
+        return
+    moved = False
+    for submission, known in await store.list_batched(session, batch.id):
+        stream = await store.lock_stream(session, known.appointment_id)
+        leg = await store.lock_leg(session, known.id)
+        if leg.state is State.BATCHED and leg.attempt == submission.attempt:
+            legs.record_sent(session, means, stream, leg, submission, now=now)
+        if item.accepted and implied_receipt(leg.state):
+            await legs.acknowledge(session, means, stream, leg, submission, now=now)
+            moved = True
+        elif not item.accepted and leg.state is State.SENT and leg.attempt == submission.attempt:
+            legs.refuse_file(session, means, stream, leg, submission, now=now)
+            moved = True
+    if not moved:
+        _end(line, LineState.IGNORED, "nothing-waits-for-it")
+
+
+async def _apply_to_invoice(
+    session: AsyncSession, means: Means, item: PayerReturn, line: ReturnLine, *, now: datetime
+) -> None:
+    invoice = await store.find_invoice(session, item.biller_id, item.invoice_no or "")
+    known = await store.get_leg(session, invoice.leg_id) if invoice else None
+    if known is None or known.payer != item.payer:
+        _end(line, LineState.REFUSED, "unknown-invoice")
+        return
+    stream = await store.lock_stream(session, known.appointment_id)
+    leg = await store.lock_leg(session, known.id)
+    line.leg_id = leg.id
+    submission = await store.find_submission(session, leg.id, attempt=item.attempt or leg.attempt)
+    if submission is None:
+        _end(line, LineState.REFUSED, "unknown-attempt")
+        return
+    await _catch_up(session, means, stream, leg, submission, now=now)
+    match item.kind:
+        case ReturnKind.PAYMENT:
+            await _pay(session, stream, leg, line, now=now)
+        case ReturnKind.REJECT:
+            await _reject(session, stream, leg, submission, line, now=now)
+        case ReturnKind.REVERSAL:
+            _reverse(session, stream, leg, line, now=now)
+        case ReturnKind.ACKNOWLEDGEMENT:
+            raise AssertionError("an acknowledgement is of a batch")
+
+
+async def _catch_up(
+    session: AsyncSession, means: Means, stream: Stream, leg: Leg, submission: Submission, *, now: datetime
+) -> None:
+    """A payer that answers an invoice has received it, whatever we have heard so far."""
+    if leg.state is State.BATCHED and leg.attempt == submission.attempt:
+        legs.record_sent(session, means, stream, leg, submission, now=now)
+    if implied_receipt(leg.state):
+        await legs.acknowledge(session, means, stream, leg, submission, now=now)
+
+
+async def _pay(session: AsyncSession, stream: Stream, leg: Leg, line: ReturnLine, *, now: datetime) -> None:
+    amount = line.amount_cents
+    if amount is None or amount <= 0:
+        _end(line, LineState.REFUSED, "amount-missing")
+        return
+    if leg.paid_cents + amount > leg.amount_cents:
+        _end(line, LineState.REFUSED, "amount-above-claim")
+        return
+    paid = Cents(leg.paid_cents + amount)
+    move = payment_move(leg.amount_cents, paid_cents=paid)
+    if move not in allowed(leg.state):
+        _end(line, LineState.REFUSED, f"leg-is-{leg.state.value}")
+        return
+    _post(session, leg, line, ReturnKind.PAYMENT, amount, now=now)
+    leg.state, leg.changed_at, leg.paid_cents = after(leg.state, move), now, paid
+    outbox.add(session, stream, LegPaidV1(**legs.about(leg), paid_cents=paid), now=now)
+    if leg.state is State.PAID:
+        await balances.settle_of_leg(session, stream, leg, now=now)
+    for waiting in await store.list_waiting_lines(session, leg.id):
+        _reverse(session, stream, leg, waiting, now=now)
+
+
+async def _reject(
+    session: AsyncSession,
+    stream: Stream,
+    leg: Leg,
+    submission: Submission,
+    line: ReturnLine,
+    *,
+    now: datetime,
+) -> None:
+    code = normal_code(line.code or "")
+    if code is None:
+        _end(line, LineState.REFUSED, "no-reject-code")
+        return
+    reject = find_reject(leg.payer_kind, code)
+    if leg.state in {State.PAID, State.PARTIALLY_PAID} and reject.again is Again.NEVER:
+        _end(line, LineState.IGNORED, "already-paid")  # the second sending of an invoice that was settled
+        return
+    if submission.attempt < leg.attempt:
+        _end(line, LineState.IGNORED, "older-attempt")
+        return
+    if Move.REJECT not in allowed(leg.state):
+        _end(line, LineState.REFUSED, f"leg-is-{leg.state.value}")
+        return
+    leg.state, leg.changed_at = after(leg.state, Move.REJECT), now
+    leg.reject_code, leg.reject_family = code, reject.family.value
+    submission.reject_code = code
+    rejected = LegRejectedV1.model_validate(
+        {
+            **legs.about(leg),
+            "attempt": submission.attempt,
+            "reject_code": code,
+            "family": reject.family.value,
+        }
+    )
+    outbox.add(session, stream, rejected, now=now)
+    if leg.payer_kind == Payer.AMC.value:
+        await balances.open_for_leg(session, stream, leg, now=now)
+
+
+def _reverse(session: AsyncSession, stream: Stream, leg: Leg, line: ReturnLine, *, now: datetime) -> None:
+    amount = line.amount_cents
+    if amount is None or amount <= 0:
+        _end(line, LineState.REFUSED, "amount-missing")
+        return
+    if leg.paid_cents == 0 and leg.reversed_cents == 0:
+        _end(line, LineState.WAITING, "payment")  # it has overtaken the payment that it takes back
+        return
+    if Move.REVERSE not in allowed(leg.state):
+        _end(line, LineState.REFUSED, f"leg-is-{leg.state.value}")
+        return
+    if amount > leg.paid_cents:
+        _end(line, LineState.REFUSED, "amount-above-payment")
+        return
+    _post(session, leg, line, ReturnKind.REVERSAL, amount, now=now)
+    leg.state, leg.changed_at = after(leg.state, Move.REVERSE), now
+    leg.paid_cents, leg.reversed_cents = (
+        Cents(leg.paid_cents - amount),
+        Cents(leg.reversed_cents + amount),
+    )
+    _end(line, LineState.APPLIED, None)
+    outbox.add(session, stream, LegReversedV1(**legs.about(leg), reversed_cents=amount), now=now)
+
+
+def _post(
+    session: AsyncSession, leg: Leg, line: ReturnLine, kind: ReturnKind, amount: Cents, *, now: datetime
+) -> None:
+    session.add(
+        Posting(
+            leg_id=leg.id,
+            kind=kind.value,
+            amount_cents=amount,
+            payer=line.payer,
+            return_id=line.return_id,
+            line=line.line,
+            posted_at=now,
+        )
+    )
+
+
+def _end(line: ReturnLine, state: LineState, reason: str | None) -> None:
+    line.state, line.reason = state, reason
+
+
+async def find_cursor(session: AsyncSession, gateway: str) -> str | None:
+    return await store.find_cursor(session, gateway)
+
+
+async def put_cursor(session: AsyncSession, gateway: str, cursor: str) -> None:
+    await store.put_cursor(session, gateway, cursor)
+
+
+async def is_anything_outstanding(session: AsyncSession) -> bool:
+    """Whether some payer still owes an answer."""
+    return await store.is_anything_outstanding(session, OUTSTANDING)

@@ -1,0 +1,62 @@
+"""What schools and companies offer their people; a joining code is told once and kept as a keyed hash."""
+
+import secrets
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from claims import store
+from claims.domain.pricing import SponsorKind
+from claims.models import SponsorOffer
+from claims.usecases.means import Means
+from common.crypto import Keyring
+from common.ids import uuid7
+from common.money import Cents
+
+_CODE_BYTES: Final = 16
+CODE_FIELD: Final = "sponsor-code"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    name: str
+    kind: SponsorKind
+    cents: Cents | None
+    percent: int | None
+    max_cents: Cents | None
+    valid_from: date
+    valid_to: date | None
+
+
+async def add_offer(
+    session: AsyncSession, means: Means, offer: Offer, *, now: datetime
+) -> tuple[SponsorOffer, str]:
+    """The row, and the code that its people join with."""
+    identifier = uuid7(now)
+    code = secrets.token_urlsafe(_CODE_BYTES)
+    row = SponsorOffer(
+        id=identifier,
+        code_index=code_index(means.keyring, code),
+        name=offer.name,
+        kind=offer.kind.value,
+        cents=offer.cents,
+        percent=offer.percent,
+        max_cents=offer.max_cents,
+        valid_from=offer.valid_from,
+        valid_to=offer.valid_to,
+        created_at=now,
+    )
+    session.add(row)
+    await session.flush()
+    return row, code
+
+
+async def get_offer(session: AsyncSession, offer_id: UUID) -> SponsorOffer:
+    return await store.get_sponsor_offer(session, offer_id)
+
+
+def code_index(keyring: Keyring, code: str) -> bytes:
+    return keyring.blind_index(code, field=CODE_FIELD)

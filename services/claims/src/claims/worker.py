@@ -1,0 +1,49 @@
+"""Composition root of the worker process: consumer, relay and tasks."""
+
+import asyncio
+
+from claims.consumers import routes_of
+from claims.settings import Settings
+from claims.tasks import Resources, http_gateway, start_polling, tasks
+from claims.usecases.means import Terms, means_of
+from common.clock import Clock
+from common.db import engine_of, sessions_of
+from common.messaging.runner import WorkerHealth, run_worker
+from common.telemetry import Metrics
+from common.wake import Wake
+
+
+async def run(
+    settings: Settings,
+    *,
+    clock: Clock,
+    wake: Wake,
+    stop: asyncio.Event,
+    health: WorkerHealth | None = None,
+    metrics: Metrics | None = None,
+) -> None:
+    """Until `stop` is set; then drains."""
+    means = means_of(settings.keys, Terms(**settings.claiming.model_dump()))
+    engine = engine_of(settings.postgres, name="claims-worker", pool=settings.postgres.worker_pool)
+    sessions = sessions_of(engine, wake)
+    gateway = http_gateway(settings.gateway_url, settings.gateway_key.get_secret_value())
+    try:
+        await start_polling(sessions, now=clock.now())
+        await run_worker(
+            service="claims",
+            routes=routes_of(means),
+            tasks=tasks,
+            sessions=sessions,
+            engine=engine,
+            postgres=settings.postgres,
+            kafka=settings.kafka,
+            clock=clock,
+            wake=wake,
+            resources=Resources(means=means, gateway=gateway),
+            stop=stop,
+            health=health,
+            metrics=metrics,
+        )
+    finally:
+        await gateway.close()
+        await engine.dispose()
