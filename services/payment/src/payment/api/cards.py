@@ -1,0 +1,82 @@
+"""Cards on file: HTTP in, use case, HTTP out."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Response
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from common.db import Sessions
+from common.money import Cents
+from common.web import idempotency
+from common.web.auth import Caller, Role, requires
+from common.web.deps import Now, Prefer, Reading, SessionsDep, Transaction
+from common.web.idempotency import IdempotencyKey
+from common.web.problems import responses
+from common.web.progress import wait_until
+from payment import store
+from payment.api.schemas import CardCreate, CardList, CardRead
+from payment.models import CardStatus
+from payment.usecases import cards
+
+router = APIRouter(prefix="/payment/v1/cards", tags=["cards"])
+
+Patient = Annotated[Caller, requires(Role.PATIENT)]
+
+
+@router.post("", status_code=201, responses=responses(404, 409))
+async def add_card(
+    card: CardCreate, caller: Patient, key: IdempotencyKey, sessions: SessionsDep, now: Now, wait: Prefer
+) -> CardRead:
+    """Saves a token of the card provider. With `Prefer: wait` it answers once the provider has spoken."""
+    async with sessions.begin() as session:
+        card_id = await _add(session, card, caller, key, now)
+    return await _read(sessions, card_id, caller, seconds=wait)
+
+
+async def _add(
+    session: AsyncSession, card: CardCreate, caller: Caller, key: IdempotencyKey, now: datetime
+) -> UUID:
+    earlier = await idempotency.begin(session, key, now=now)
+    if earlier is not None:
+        return UUID(earlier)
+    row = await cards.add_card(
+        session,
+        account_id=caller.subject,
+        provider_token=card.provider_token,
+        mandate_text=card.mandate.text_version,
+        accepted=card.mandate.accepted,
+        ceiling_cents=Cents(card.mandate.ceiling_cents),
+        now=now,
+    )
+    await idempotency.finish(session, key, status=201, reference=str(row.id), now=now)
+    return row.id
+
+
+async def _read(sessions: Sessions, card_id: UUID, caller: Caller, *, seconds: float) -> CardRead:
+    async def saved(session: AsyncSession) -> CardRead | None:
+        card = await cards.get_card(session, card_id, account_id=caller.subject)
+        return None if card.status is CardStatus.SAVING else CardRead.of(card)
+
+    found = await wait_until(sessions, saved, seconds)
+    if found is not None:
+        return found
+    async with sessions() as session:
+        return CardRead.of(await cards.get_card(session, card_id, account_id=caller.subject))
+
+
+@router.get("")
+async def list_cards(caller: Patient, session: Reading) -> CardList:
+    return CardList(items=[CardRead.of(card) for card in await store.list_cards(session, caller.subject)])
+
+
+@router.get("/{card_id}", responses=responses(404))
+async def read_card(card_id: UUID, caller: Patient, sessions: SessionsDep, wait: Prefer) -> CardRead:
+    return await _read(sessions, card_id, caller, seconds=wait)
+
+
+@router.delete("/{card_id}", status_code=204, responses=responses(404))
+async def remove_card(card_id: UUID, caller: Patient, transaction: Transaction, now: Now) -> Response:
+    await cards.remove_card(transaction, card_id, account_id=caller.subject, now=now)
+    return Response(status_code=204)

@@ -1,0 +1,256 @@
+"""What goes in and out over HTTP. Amounts are cents, with one currency."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Literal, Self
+from uuid import UUID
+
+from pydantic import Field
+
+from common.money import Cents
+from common.web.schemas import In, Out
+from payment.domain.holds import HoldStatus
+from payment.domain.ledger import Account
+from payment.domain.plan import CardState
+from payment.domain.status import PaymentStatus, Sight, status_of
+from payment.models import (
+    AwaitedAction,
+    CardRow,
+    CardStatus,
+    HoldRow,
+    LedgerRow,
+    RefundRow,
+    RefundStatus,
+    Stream,
+)
+
+Currency = Literal["EUR"]
+Amount = Annotated[int, Field(gt=0, le=10_000_000)]
+
+
+class MandateCreate(In):
+    """The patient's word on later charges; without `accepted` there will be none."""
+
+    text_version: Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}$")]
+    accepted: bool
+    ceiling_cents: Amount
+
+
+class CardCreate(In):
+    provider_token: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{8,200}$")]
+    mandate: MandateCreate
+
+
+class MandateRead(Out):
+    text_version: str
+    reason: str
+    ceiling_cents: int
+    within_days: int
+    accepted_at: datetime
+
+
+class CardRead(Out):
+    id: UUID
+    status: CardStatus
+    network: str | None
+    last4: str | None
+    expiry_month: int | None
+    expiry_year: int | None
+    ready_for_later: bool
+    action_url: str | None
+    mandate: MandateRead | None
+    created_at: datetime
+
+    @classmethod
+    def of(cls, card: CardRow) -> Self:
+        return cls(
+            id=card.id,
+            status=card.status,
+            network=card.network,
+            last4=card.last4,
+            expiry_month=card.expiry_month,
+            expiry_year=card.expiry_year,
+            ready_for_later=card.state is CardState.READY,
+            action_url=card.action_url,
+            mandate=_mandate(card),
+            created_at=card.created_at,
+        )
+
+
+def _mandate(card: CardRow) -> MandateRead | None:
+    if (
+        card.mandate_text_version is None
+        or card.mandate_reason is None
+        or card.mandate_ceiling_cents is None
+        or card.mandate_within_days is None
+        or card.mandate_accepted_at is None
+    ):
+        return None
+    return MandateRead(
+        text_version=card.mandate_text_version,
+        reason=card.mandate_reason,
+        ceiling_cents=card.mandate_ceiling_cents,
+        within_days=card.mandate_within_days,
+        accepted_at=card.mandate_accepted_at,
+    )
+
+
+class CardList(Out):
+    items: list[CardRead]
+
+
+class ActionRead(Out):
+    kind: AwaitedAction
+    url: str | None
+    advance_cents: int
+    expires_at: datetime | None
+
+
+class PaymentRead(Out):
+    """`held_cents` is all that was ever reserved: in the end captured and released add up to it."""
+
+    appointment_id: UUID
+    status: PaymentStatus
+    currency: Currency
+    advance_cents: int
+    held_cents: int
+    live_hold_cents: int
+    captured_cents: int
+    released_cents: int
+    refunded_cents: int
+    short_cents: int
+    place_at: datetime | None
+    capture_before: datetime | None
+    action: ActionRead | None
+
+    @classmethod
+    def of(cls, stream: Stream, holds: Sequence[HoldRow], card: CardRow | None) -> Self:
+        captured = sum(hold.captured_cents for hold in holds)
+        held = sum(hold.held_cents for hold in holds)
+        released = sum(hold.released_cents for hold in holds)
+        live = [hold for hold in holds if hold.status is HoldStatus.HELD]
+        over = stream.ended_at is not None or stream.priced_at is not None
+        return cls(
+            appointment_id=stream.id,
+            status=_status(stream, holds, captured),
+            currency="EUR",
+            advance_cents=stream.advance_cents,
+            held_cents=held,
+            live_hold_cents=held - captured - released,
+            captured_cents=captured,
+            released_cents=released,
+            refunded_cents=sum(hold.refunded_cents for hold in holds),
+            short_cents=stream.short_cents,
+            place_at=None if over else stream.place_at,
+            capture_before=live[-1].capture_before if live else None,
+            action=_action(stream, holds, card),
+        )
+
+
+def _status(stream: Stream, holds: Sequence[HoldRow], captured: int) -> PaymentStatus:
+    return status_of(
+        Sight(
+            holds=[hold.status for hold in holds],
+            captured_cents=Cents(captured),
+            short_cents=stream.short_cents,
+            quoted=stream.revision > 0,
+            priced=stream.priced_at is not None,
+            ended=stream.ended_at is not None or stream.lapsed_at is not None,
+            failed=stream.failed_at is not None,
+            waived=stream.waived and stream.advance_cents == 0,
+            awaits_action=stream.action is not None,
+            scheduled=stream.place_at is not None,
+        )
+    )
+
+
+def _action(stream: Stream, holds: Sequence[HoldRow], card: CardRow | None) -> ActionRead | None:
+    if stream.action is None:
+        return None
+    url = None
+    if stream.action is AwaitedAction.THREE_D_SECURE:
+        asking = [hold.action_url for hold in holds if hold.status is HoldStatus.ACTION_REQUIRED]
+        url = asking[-1] if asking else card.action_url if card is not None else None
+    return ActionRead(
+        kind=stream.action,
+        url=url,
+        advance_cents=stream.advance_cents,
+        expires_at=stream.action_expires_at,
+    )
+
+
+class PriceAcceptanceCreate(In):
+    advance_cents: Annotated[int, Field(ge=0, description="The advance the patient was shown")]
+
+
+class CardChoiceCreate(In):
+    card_id: UUID
+
+
+class RefundCreate(In):
+    amount_cents: Amount
+
+
+class RefundRead(Out):
+    id: UUID
+    appointment_id: UUID
+    status: RefundStatus
+    currency: Currency
+    amount_cents: int
+    created_at: datetime
+    made_at: datetime | None
+
+    @classmethod
+    def of(cls, refund: RefundRow) -> Self:
+        return cls(
+            id=refund.id,
+            appointment_id=refund.appointment_id,
+            status=refund.status,
+            currency="EUR",
+            amount_cents=refund.amount_cents,
+            created_at=refund.created_at,
+            made_at=refund.made_at,
+        )
+
+
+class RefundList(Out):
+    items: list[RefundRead]
+
+
+class EntryRead(Out):
+    id: int
+    journal: str
+    account: Account
+    amount_cents: int
+    currency: str
+    at: datetime
+
+    @classmethod
+    def of(cls, row: LedgerRow) -> Self:
+        return cls(
+            id=row.id,
+            journal=row.journal,
+            account=row.account,
+            amount_cents=row.amount_cents,
+            currency=row.currency,
+            at=row.at,
+        )
+
+
+class LedgerRead(Out):
+    """Above zero a debit, below a credit; every journal sums to zero."""
+
+    appointment_id: UUID
+    items: list[EntryRead]
+
+
+class LedgerCheckRead(Out):
+    """What the ledger says beside the sums of all holds and charges."""
+
+    currency: Currency
+    totals: dict[Account, int]
+    held_cents: int
+    captured_cents: int
+    refunded_cents: int
+    unbalanced_journals: list[str]
+    agrees: bool

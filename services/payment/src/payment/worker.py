@@ -1,0 +1,46 @@
+"""Composition root of the worker process: consumer, relay and tasks."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from common.clock import Clock
+from common.db import engine_of, sessions_of
+from common.messaging.runner import WorkerHealth, run_worker
+from common.telemetry import Metrics
+from common.wake import Wake
+from payment.consumers import routes
+from payment.settings import Settings
+from payment.tasks import open_resources, tasks
+
+
+async def run(
+    settings: Settings,
+    *,
+    clock: Clock,
+    wake: Wake,
+    stop: asyncio.Event,
+    metrics: Metrics | None = None,
+    health: WorkerHealth | None = None,
+) -> None:
+    """Until `stop` is set, and what is in hand is done."""
+    engine = engine_of(settings.postgres, name="payment-worker", pool=settings.postgres.worker_pool)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(engine.dispose)
+        resources = await stack.enter_async_context(
+            open_resources(settings.provider_url, settings.provider_key.get_secret_value())
+        )
+        await run_worker(
+            service="payment",
+            routes=routes,
+            tasks=tasks,
+            sessions=sessions_of(engine, wake),
+            engine=engine,
+            postgres=settings.postgres,
+            kafka=settings.kafka,
+            clock=clock,
+            wake=wake,
+            resources=resources,
+            stop=stop,
+            metrics=metrics,
+            health=health,
+        )
