@@ -15,7 +15,7 @@ from common.db import Sessions
 from common.web import pages
 from common.web.auth import Caller, CallerDep
 from common.web.deps import Cursor, CursorKey, Limit, Reading
-from common.web.rights import NotSeen, Rights, RightsDep
+from common.web.rights import LOGGED, NotSeen, Rights, RightsDep
 from common.web.schemas import Out
 from common.web.tables import AccessLogRow
 
@@ -31,18 +31,18 @@ def record(
     now: datetime,
 ) -> None:
     """Adds a row to the caller's transaction. `what` and `purpose` are coded words."""
-    session.add(
-        AccessLogRow(
-            at=now,
-            patient_id=patient_id,
-            subject=caller.subject,
-            client=caller.client,
-            role=",".join(sorted(caller.roles)),
-            what=what,
-            purpose=purpose,
-            allowed=allowed,
-        )
+    row = AccessLogRow(
+        at=now,
+        patient_id=patient_id,
+        subject=caller.subject,
+        client=caller.client,
+        role=",".join(sorted(caller.roles)),
+        what=what,
+        purpose=purpose,
+        allowed=allowed,
     )
+    session.add(row)
+    session.info.setdefault(LOGGED, []).append(row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,9 @@ class Access:
 
     async def _refused(self, session: AsyncSession, patient_id: UUID, what: str, purpose: str) -> None:
         await session.rollback()  # gives the connection back before another one is taken
+        earlier = session.info.pop(LOGGED, [])
         async with self.sessions.begin() as second:
+            second.add_all(earlier)
             self._record(second, patient_id, what, purpose, allowed=False)
 
     def _record(

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 import logging
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,14 +16,14 @@ from uuid import UUID
 import httpx
 from fastapi import Depends, Request
 from joserfc import jwt
-from joserfc.errors import JoseError
+from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import KeySet
 
 from common.clock import wall
 from common.settings import TokenSettings
 from common.web.problems import Problem
 
-ALGORITHMS: Final = ("RS256", "ES256", "EdDSA")
+ALGORITHMS: Final = ("RS256", "ES256", "EdDSA", "Ed25519")  # the last two are one: RFC 9864 renamed it
 
 _KEYS_SECONDS: Final = 600  # a key that the issuer withdrew is refused after this
 _REFETCH_SECONDS: Final = 10  # at most one question to the issuer in this time, whatever tokens name
@@ -107,7 +108,9 @@ class Verifier:
 
     def _claims(self, token: str) -> Mapping[str, Any]:
         try:
-            return jwt.decode(token, self._key_of, algorithms=list(ALGORITHMS)).claims
+            with warnings.catch_warnings():  # the old name of EdDSA is warned about, and still the usual one
+                warnings.simplefilter("ignore", SecurityWarning)
+                return jwt.decode(token, self._key_of, algorithms=list(ALGORITHMS)).claims
         except _UnknownKey:
             raise
         except (JoseError, ValueError, TypeError, KeyError, json.JSONDecodeError):

@@ -26,7 +26,9 @@ from common.events.booking import (
 from common.web.auth import Caller, Role
 from common.web.problems import Problem
 from common.web.service_client import ServiceAway, ServiceClient
-from common.web.tables import GrantRow, PractitionerKeyRow
+from common.web.tables import AccessLogRow, GrantRow, PractitionerKeyRow
+
+LOGGED: Final = "access.logged"  # in session.info: the accesses this transaction has noted so far
 
 _QUESTION_SECONDS: Final = 0.3
 _HIT: Final = timedelta(seconds=60)
@@ -128,16 +130,20 @@ class GrantedRights:
         known = self._hits.get((caller, named, identifier))
         if known is not None and self._now() < known:
             return True
-        if await session.scalar(query, {"account": account, "rpps": rpps, named: identifier}):
+        with session.no_autoflush:
+            granted = await session.scalar(query, {"account": account, "rpps": rpps, named: identifier})
+        if granted:
             return True
         return await self._ask(session, caller, named, identifier)
 
     async def _ask(self, session: AsyncSession, caller: Caller, named: str, identifier: UUID) -> bool:
         if self._booking is None:
             return False
-        if session.info.get("idempotent") or session.new or session.dirty:
+        logged: list[AccessLogRow] = session.info.get(LOGGED, [])
+        if session.info.get("idempotent") or session.dirty or set(session.new) - set(logged):
             raise RuntimeError("rights are checked before anything is written or locked")
         await session.rollback()  # gives the connection back: nobody holds one while booking thinks
+        session.add_all(logged)
         asked = {"subject": str(caller.subject), named: str(identifier)}
         if caller.rpps is not None and Role.PRACTITIONER in caller.roles:
             asked["rpps"] = caller.rpps

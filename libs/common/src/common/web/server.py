@@ -15,7 +15,7 @@ _NOTICE_SECONDS: Final = 2.0  # readiness is false this long before the port clo
 _DRAIN_SECONDS: Final = 20
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """Without uvicorn's own signal handlers: the first thing to happen is that readiness turns false."""
 
     @contextmanager
@@ -39,7 +39,7 @@ async def serve(app: FastAPI, http: HttpSettings, *, stop: asyncio.Event | None 
         server_header=False,
         timeout_graceful_shutdown=_DRAIN_SECONDS,
     )
-    server = _Server(config)
+    server = Server(config)
     async with asyncio.TaskGroup() as group:
         serving = group.create_task(server.serve())
         waiting = group.create_task(told.wait())

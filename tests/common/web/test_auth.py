@@ -1,0 +1,200 @@
+"""Whose token is believed, for how long, and what everybody else is told."""
+
+import base64
+import json
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import httpx
+import pytest
+from joserfc.jwk import OctKey, OKPKey, RSAKey
+
+from common.clock import Clock
+from common.web.auth import Role
+from common.web.problems import Problem
+from support.small_app import client_of, small_app
+from support.tokens import Issuer, elliptic_key
+
+
+@pytest.fixture
+def issuer() -> Issuer:
+    return Issuer()
+
+
+@pytest.fixture
+async def client(issuer) -> AsyncIterator[httpx.AsyncClient]:
+    async with client_of(small_app(None, verifier=issuer.verifier())) as client:
+        yield client
+
+
+async def refused(client, headers) -> tuple[int, str, str]:
+    response = await client.get("/small/v1/me", headers=headers)
+    return response.status_code, response.json()["type"], response.headers.get("www-authenticate", "")
+
+
+async def test_a_token_says_who_calls(client, issuer) -> None:
+    subject = uuid4()
+
+    response = await client.get(
+        "/small/v1/me", headers=issuer.bearer("practitioner", subject=subject, rpps="10001234567")
+    )
+
+    assert response.json() == {"subject": str(subject), "roles": ["practitioner"], "rpps": "10001234567"}
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Basic eDp5"}, {"Authorization": "Bearer "}])
+async def test_without_a_token_the_answer_says_so(client, headers) -> None:
+    assert await refused(client, headers) == (401, "urn:problem:token-missing", "Bearer")
+
+
+INVALID = (401, "urn:problem:token-invalid", 'Bearer error="invalid_token"')
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"iss": "http://other.test"},
+        {"aud": "other"},
+        {"aud": None},
+        {"exp": None},
+        {"exp": "soon"},
+        {"sub": "dupont"},
+        {"sub": None},
+        {"nbf": time.time() + 600},
+        {"roles": 7},
+    ],
+)
+async def test_a_token_for_somebody_else_or_without_its_claims_is_invalid(client, issuer, overrides) -> None:
+    assert await refused(client, issuer.bearer(**overrides)) == INVALID
+
+
+async def test_a_token_signed_by_another_key_of_the_same_name_is_invalid(client, issuer) -> None:
+    assert await refused(client, issuer.bearer(key=elliptic_key("first"))) == INVALID
+
+
+async def test_a_token_that_was_changed_is_invalid(client, issuer) -> None:
+    header, body, signature = issuer.token().split(".")
+    claims = json.loads(base64.urlsafe_b64decode(body + "=="))
+    other = base64.urlsafe_b64encode(json.dumps(claims | {"roles": ["administrator"]}).encode())
+
+    changed = f"{header}.{other.rstrip(b'=').decode()}.{signature}"
+
+    assert await refused(client, {"Authorization": f"Bearer {changed}"}) == INVALID
+
+
+@pytest.mark.parametrize("token", ["x", "a.b.c", "é.é.é", "eyJhbGciOiJub25lIn0.e30.", "x" * 10_000])
+async def test_what_is_no_token_is_invalid(client, token) -> None:
+    assert await refused(client, {"Authorization": f"Bearer {token}".encode()}) == INVALID
+
+
+async def test_a_shared_secret_is_no_signature_even_if_the_issuer_lists_it(client, issuer) -> None:
+    shared = OctKey.generate_key(256, {"kid": "shared"})
+    issuer.keys.append(shared)
+
+    assert await refused(client, issuer.bearer(key=shared, algorithm="HS256")) == INVALID
+
+
+@pytest.mark.parametrize(
+    ("key", "algorithm"),
+    [
+        (RSAKey.generate_key(2048, {"kid": "rsa"}, private=True), "RS256"),
+        (OKPKey.generate_key("Ed25519", {"kid": "ed"}, private=True), "EdDSA"),
+    ],
+)
+async def test_the_other_two_algorithms_are_good(client, issuer, key, algorithm) -> None:
+    issuer.keys = [key]
+
+    response = await client.get("/small/v1/me", headers=issuer.bearer(key=key, algorithm=algorithm))
+
+    assert response.status_code == 200
+
+
+async def test_an_expired_token_is_told_apart(client, issuer) -> None:
+    answer = await refused(client, issuer.bearer(exp=int(time.time()) - 60))
+
+    assert answer == (401, "urn:problem:token-expired", 'Bearer error="invalid_token"')
+
+
+async def test_expiry_is_real_time_however_the_clock_is_shifted(issuer) -> None:
+    clock = Clock(shift=timedelta(days=30))
+    async with client_of(small_app(None, verifier=issuer.verifier(), clock=clock)) as client:
+        response = await client.get("/small/v1/me", headers=issuer.bearer())
+
+    assert response.status_code == 200
+
+
+async def test_a_token_that_was_verified_ends_with_its_expiry_and_not_with_the_cache() -> None:
+    issuer, now = Issuer(), datetime(2030, 1, 1, tzinfo=UTC)
+    times = [now]
+    verifier = issuer.verifier(now=lambda: times[-1])
+    token = issuer.token(exp=int(now.timestamp()) + 20, iat=None)
+
+    caller = await verifier.verify(token)
+    times.append(now + timedelta(seconds=10))
+    again = await verifier.verify(token)
+    times.append(now + timedelta(seconds=26))
+
+    assert again is caller
+    with pytest.raises(Problem, match="expired"):
+        await verifier.verify(token)
+
+
+async def test_the_issuer_is_asked_once_for_many_tokens_and_again_for_a_new_key() -> None:
+    issuer, now = Issuer(), datetime.now(UTC)  # noqa: TID251
+    times = [now]
+    verifier = issuer.verifier(now=lambda: times[-1])
+
+    for _ in range(5):
+        await verifier.verify(issuer.token())
+    first = issuer.asked
+    issuer.keys.insert(0, elliptic_key("second"))
+    times.append(now + timedelta(seconds=11))
+    await verifier.verify(issuer.token())
+
+    assert (first, issuer.asked) == (1, 2)
+
+
+async def test_tokens_that_name_unknown_keys_do_not_flood_the_issuer() -> None:
+    issuer = Issuer()
+    verifier = issuer.verifier()
+    await verifier.verify(issuer.token())
+
+    for _ in range(5):
+        with pytest.raises(Problem):
+            await verifier.verify(issuer.token(key=elliptic_key("unknown")))
+
+    assert issuer.asked == 1  # ten seconds have not passed since the keys were read
+
+
+async def test_an_issuer_that_is_away_is_503_and_not_a_refusal(client, issuer) -> None:
+    issuer.away = True
+
+    response = await client.get("/small/v1/me", headers=issuer.bearer())
+
+    assert (response.status_code, response.json()["type"]) == (503, "urn:problem:issuer-away")
+    assert response.headers["retry-after"] == "2"
+
+
+async def test_known_keys_stay_good_while_the_issuer_is_away() -> None:
+    issuer, now = Issuer(), datetime.now(UTC)  # noqa: TID251
+    times = [now]
+    verifier = issuer.verifier(now=lambda: times[-1])
+    await verifier.verify(issuer.token())
+
+    issuer.away = True
+    times.append(now + timedelta(seconds=601))
+    token = issuer.token(exp=int(times[-1].timestamp()) + 60)
+
+    assert (await verifier.verify(token)).roles == {Role.PATIENT}
+    assert issuer.asked == 2
+
+
+async def test_a_role_that_is_missing_is_403(client, issuer) -> None:
+    patient = await client.post("/small/v1/administration", headers=issuer.bearer("patient"))
+    nobody = await client.post("/small/v1/administration", headers=issuer.bearer("emperor"))
+    support = await client.post("/small/v1/administration", headers=issuer.bearer("support"))
+
+    assert (patient.status_code, patient.json()["type"]) == (403, "urn:problem:role-missing")
+    assert (nobody.status_code, support.status_code) == (403, 200)
