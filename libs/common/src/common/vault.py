@@ -2,6 +2,7 @@
 
 import base64
 import secrets
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import ClassVar, Final, Literal
 from uuid import UUID
@@ -35,6 +36,35 @@ def keyring_of(settings: KeySettings, *, service: str) -> Keyring:
         index=base64.b64decode(settings.index.get_secret_value()),
         service=service,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class PatientKey:
+    """A patient's opened key, for a hot path that read the row of data_key in a statement of its own."""
+
+    keyring: Keyring
+    patient_id: UUID
+    key: bytes = field(repr=False)
+
+    def seal(self, plaintext: str, *, field: str) -> bytes:
+        bound_to = _bound(self.keyring, self.patient_id, field)
+        return crypto.encrypt(self.key, plaintext.encode(), bound_to=bound_to)
+
+    def open(self, sealed: bytes, *, field: str) -> str:
+        """Raises crypto.NotDecryptable."""
+        bound_to = _bound(self.keyring, self.patient_id, field)
+        return crypto.decrypt(self.key, sealed, bound_to=bound_to).decode()
+
+
+def patient_key(
+    keyring: Keyring, patient_id: UUID, *, wrapped: bytes, master_key: str, kind: Kind = "erasable"
+) -> PatientKey:
+    """The key of a committed row of data_key. Raises crypto.NotDecryptable."""
+    key = keyring.opened.get((patient_id, kind))
+    if key is None:
+        key = keyring.unwrap(wrapped, master_key=master_key, owner=_owner(patient_id, kind))
+        keyring.opened.put((patient_id, kind), key)
+    return PatientKey(keyring, patient_id, key)
 
 
 async def seal(

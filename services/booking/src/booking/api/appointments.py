@@ -1,0 +1,240 @@
+"""Appointments: HTTP in, use case, HTTP out."""
+
+from uuid import UUID
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import StreamingResponse
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from booking import store
+from booking.api.auth import DeskDep, KeyringDep, PatientCaller, PersonCaller, ReaderCaller
+from booking.api.schemas import (
+    AppointmentCreate,
+    AppointmentPage,
+    AppointmentRead,
+    CompletionCreate,
+    EmergencyNumberRead,
+    MoveCreate,
+    ReasonList,
+    ReasonRead,
+)
+from booking.domain.ages import LEGAL_ZONE
+from booking.domain.lifecycle import Status
+from booking.domain.reasons import REASONS
+from booking.models import Appointment
+from booking.usecases import appointments, reading, requests
+from common.crypto import Keyring
+from common.db import Sessions
+from common.money import Cents
+from common.web import pages, progress
+from common.web.access import Access, AccessDep
+from common.web.auth import Caller
+from common.web.deps import Cursor, CursorKey, Limit, Now, Prefer, Reading, SessionsDep, Transaction
+from common.web.idempotency import IdempotencyKey
+from common.web.problems import responses
+from common.web.rights import NotSeen
+
+router = APIRouter(prefix="/booking/v1", tags=["appointments"])
+
+_RETRY_AFTER = "1"
+
+
+@router.get("/reasons")
+async def list_reasons(now: Now) -> ReasonList:
+    rows = REASONS.valid(now.astimezone(LEGAL_ZONE).date())
+    return ReasonList(
+        items=[ReasonRead.of(row) for row in rows],
+        emergency_numbers=[
+            EmergencyNumberRead(
+                number=each.number,
+                label_fr=each.label_fr,
+                label_en=each.label_en,
+                confidence=each.confidence,
+            )
+            for each in REASONS.numbers
+        ],
+    )
+
+
+@router.post("/appointments", status_code=201, responses=responses(404, 409))
+async def request_appointment(
+    body: AppointmentCreate,
+    key: IdempotencyKey,
+    caller: PatientCaller,
+    desk: DeskDep,
+    now: Now,
+    prefer: Prefer,
+    response: Response,
+) -> AppointmentRead:
+    requested = await requests.request(desk, body.wanted(caller.subject), key=key, now=now)
+    if requested.appointment is not None and not prefer:
+        response.headers["Retry-After"] = _RETRY_AFTER
+        return AppointmentRead.of(
+            requested.appointment, progress=requested.facts, reason_code=body.reason_code
+        )
+    await _settled(desk.sessions, requested.appointment_id, prefer)
+    async with desk.sessions() as session:
+        return await _told(session, desk.keyring, requested.appointment_id, caller, response)
+
+
+@router.get("/appointments")
+async def list_appointments(
+    caller: PersonCaller, session: Reading, cursor: Cursor, limit: Limit, key: CursorKey
+) -> AppointmentPage:
+    after = UUID(cursor[0]) if cursor else None
+    found = await store.list_appointments(session, caller=caller, after=after, limit=limit + 1)
+    facts = await store.list_history(session, [each.id for each in found[:limit]])
+    return AppointmentPage(
+        items=[AppointmentRead.of(each, progress=facts[each.id]) for each in found[:limit]],
+        next_cursor=pages.encode([str(found[limit - 1].id)], key=key) if len(found) > limit else None,
+    )
+
+
+@router.get("/appointments/{appointment_id}", responses=responses(404))
+async def read_appointment(
+    appointment_id: UUID,
+    caller: ReaderCaller,
+    may: AccessDep,
+    keyring: KeyringDep,
+    sessions: SessionsDep,
+    transaction: Transaction,
+    prefer: Prefer,
+    response: Response,
+) -> AppointmentRead:
+    """With `Prefer: wait=N` it answers once a request is decided or waits for the patient."""
+    await _log_reading(transaction, may, appointment_id)
+    if prefer:
+        await transaction.commit()  # gives the connection back while we wait
+        await _settled(sessions, appointment_id, prefer)
+    return await _told(transaction, keyring, appointment_id, caller, response)
+
+
+@router.get("/appointments/{appointment_id}/events", responses=responses(404))
+async def stream_appointment(
+    appointment_id: UUID, request: Request, may: AccessDep, sessions: SessionsDep, _: ReaderCaller
+) -> StreamingResponse:
+    """Server-sent events: the facts of the appointment, from `Last-Event-ID` on."""
+    last = progress.last_event_id(request)
+    async with sessions() as session:
+        await may.rights.may_see_appointment(session, may.caller, appointment_id)
+    return progress.event_stream(
+        sessions,
+        appointment_id,
+        last,
+        ended=lambda _: False,  # payers answer weeks later: there is no last fact
+        stopping=request.app.state.stopping,
+    )
+
+
+@router.post("/appointments/{appointment_id}/cancellation", responses=responses(404, 409))
+async def cancel_appointment(
+    appointment_id: UUID, caller: PersonCaller, transaction: Transaction, now: Now
+) -> AppointmentRead:
+    row = await appointments.cancel(transaction, appointment_id, caller=caller, now=now)
+    return await _moved(transaction, row)
+
+
+@router.post("/appointments/{appointment_id}/move", responses=responses(404, 409))
+async def move_appointment(
+    appointment_id: UUID, body: MoveCreate, caller: PersonCaller, transaction: Transaction, now: Now
+) -> AppointmentRead:
+    row = await appointments.move(transaction, appointment_id, offer_id=body.offer_id, caller=caller, now=now)
+    return await _moved(transaction, row)
+
+
+@router.post("/appointments/{appointment_id}/start", responses=responses(404, 409))
+async def start_consultation(
+    appointment_id: UUID, caller: PersonCaller, transaction: Transaction, now: Now
+) -> AppointmentRead:
+    row = await appointments.start(transaction, appointment_id, caller=caller, now=now)
+    return await _moved(transaction, row)
+
+
+@router.post("/appointments/{appointment_id}/completion", responses=responses(404, 409))
+async def complete_consultation(
+    appointment_id: UUID,
+    body: CompletionCreate,
+    caller: PersonCaller,
+    transaction: Transaction,
+    now: Now,
+) -> AppointmentRead:
+    row = await appointments.complete(
+        transaction,
+        appointment_id,
+        acts=[act.code for act in body.acts],
+        fee_cents=Cents(body.fee_cents),
+        overrun_qualifier=body.overrun_qualifier,
+        outcome=body.outcome,
+        exemption_related=body.exemption_related,
+        pathway=body.pathway,
+        caller=caller,
+        now=now,
+    )
+    return await _moved(transaction, row)
+
+
+@router.post("/appointments/{appointment_id}/unsuitable", responses=responses(404, 409))
+async def declare_unsuitable(
+    appointment_id: UUID, caller: PersonCaller, transaction: Transaction, now: Now
+) -> AppointmentRead:
+    row = await appointments.declare_unsuitable(transaction, appointment_id, caller=caller, now=now)
+    return await _moved(transaction, row)
+
+
+@router.post("/appointments/{appointment_id}/technical-failure", responses=responses(404, 409))
+async def report_technical_failure(
+    appointment_id: UUID, caller: PersonCaller, transaction: Transaction, now: Now
+) -> AppointmentRead:
+    row = await appointments.report_technical_failure(transaction, appointment_id, caller=caller, now=now)
+    return await _moved(transaction, row)
+
+
+@router.post("/appointments/{appointment_id}/practitioner-absence", responses=responses(404, 409))
+async def report_practitioner_absent(
+    appointment_id: UUID, caller: PersonCaller, transaction: Transaction, now: Now
+) -> AppointmentRead:
+    row = await appointments.report_practitioner_absent(transaction, appointment_id, caller=caller, now=now)
+    return await _moved(transaction, row)
+
+
+@router.post("/appointments/{appointment_id}/patient-absence", responses=responses(404, 409))
+async def report_patient_absent(
+    appointment_id: UUID, caller: PersonCaller, transaction: Transaction, now: Now
+) -> AppointmentRead:
+    row = await appointments.report_patient_absent(transaction, appointment_id, caller=caller, now=now)
+    return await _moved(transaction, row)
+
+
+async def _moved(session: AsyncSession, row: Appointment) -> AppointmentRead:
+    facts = await store.list_history(session, [row.id])
+    return AppointmentRead.of(row, progress=facts[row.id])
+
+
+async def _told(
+    session: AsyncSession, keyring: Keyring, appointment_id: UUID, caller: Caller, response: Response
+) -> AppointmentRead:
+    told = await reading.find_told(session, keyring, appointment_id, caller=caller)
+    if told is None:
+        raise NotSeen("no such appointment")
+    if told.appointment.status is Status.REQUESTED:
+        response.headers["Retry-After"] = _RETRY_AFTER
+    return AppointmentRead.of(told.appointment, progress=told.facts, reason_code=told.reason_code)
+
+
+async def _log_reading(session: AsyncSession, may: Access, appointment_id: UUID) -> None:
+    """An appointment says why somebody sees a doctor: its reading stands in the log, a refused one too."""
+    found = await store.find_appointment(session, appointment_id)
+    await may.appointment(
+        session,
+        appointment_id,
+        patient_id=found.patient_id if found else None,
+        what="appointment",
+        purpose="care",
+    )
+
+
+async def _settled(sessions: Sessions, appointment_id: UUID, seconds: float) -> None:
+    async def check(session: AsyncSession) -> bool | None:
+        return await reading.is_settled(session, appointment_id)
+
+    await progress.wait_until(sessions, check, seconds)

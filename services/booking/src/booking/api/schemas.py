@@ -1,0 +1,654 @@
+"""Bodies of the booking HTTP API."""
+
+from collections.abc import Sequence
+from datetime import date, datetime, time
+from typing import Annotated, Literal, Self
+from uuid import UUID
+from zoneinfo import available_timezones
+
+from pydantic import AfterValidator, Field, model_validator
+
+from booking.domain import agenda, identity
+from booking.domain.agenda import ExceptionKind, Mode
+from booking.domain.cancellation import POLICY, Party
+from booking.domain.identity import Relation, Sex
+from booking.domain.lifecycle import FINAL, Status
+from booking.domain.reasons import Reason
+from booking.models import (
+    AgendaException,
+    AgendaRule,
+    Appointment,
+    Consent,
+    Link,
+    Offer,
+    Practitioner,
+)
+from booking.usecases.requests import Wanted
+from common.events.base import (
+    ActCode,
+    Currency,
+    PathwayAnswer,
+    Profession,
+    Sector,
+    SpecialtyCode,
+    TerritoryAnswer,
+    ThirdPartyPayment,
+    Zone,
+)
+from common.events.booking import Outcome, OverrunQualifier
+from common.messaging.tables import HistoryRow
+from common.web.schemas import In, Out
+
+
+def _known_zone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError("no such time zone")
+    return name
+
+
+def _plausible(day: date) -> date:
+    if day.year < 1880:  # noqa: PLR2004
+        raise ValueError("nobody is that old")
+    return day
+
+
+Name = Annotated[str, Field(min_length=1, max_length=100)]
+Phone = Annotated[str, Field(pattern=r"^\+?[0-9 ().-]{4,24}$")]
+Email = Annotated[str, Field(max_length=254, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")]
+Rpps = Annotated[str, Field(pattern=r"^[0-9]{11}$")]
+BillingNumber = Annotated[str, Field(pattern=r"^[0-9]{9}$")]
+TimeZone = Annotated[str, Field(max_length=64), AfterValidator(_known_zone)]
+Language = Annotated[str, Field(pattern=r"^[a-z]{2}$")]
+FeeCents = Annotated[int, Field(gt=0, le=1_000_000)]
+WallTime = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+BirthDate = Annotated[date, AfterValidator(_plausible)]
+Code = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=64)]
+Weekday = Annotated[int, Field(ge=1, le=7, description="ISO: 1 is Monday")]
+
+
+class AddressIn(In):
+    street: Annotated[str, Field(min_length=1, max_length=200)]
+    postal_code: Annotated[str, Field(min_length=2, max_length=12)]
+    city: Name
+
+
+class AddressRead(Out):
+    street: str
+    postal_code: str
+    city: str
+
+
+# Practitioners
+
+
+class PractitionerCreate(In):
+    """A physician has a specialty of the national list and a sector; everybody else has `00` and `none`."""
+
+    rpps: Rpps
+    profession: Profession
+    specialty: SpecialtyCode
+    sector: Sector
+    zone: Zone
+    agreed_company: bool = False
+    third_party_payment: ThirdPartyPayment
+    currency: Currency = "EUR"
+    fee_cents: FeeCents
+    biller_id: UUID | None = Field(default=None, description="The practitioner, unless somebody else bills")
+    billing_number: BillingNumber | None = None
+    title: Literal["Docteur", ""] = ""
+    first_name: Name
+    last_name: Name
+    display_name: Name
+    address: AddressIn
+    phone: Phone
+    languages: Annotated[list[Language], Field(min_length=1, max_length=10)] = Field(default=["fr"])
+    time_zone: TimeZone = "Europe/Paris"
+
+    @model_validator(mode="after")
+    def _physician_or_not(self) -> Self:
+        physician = self.profession == "physician"
+        if physician is (self.specialty == "00") or physician is (self.sector == "none"):
+            raise ValueError("specialty and sector belong to physicians, and every physician has both")
+        return self
+
+    def fields(self) -> dict[str, object]:
+        return _columns({name: getattr(self, name) for name in type(self).model_fields})
+
+
+class PractitionerUpdate(In):
+    """What is absent or null stays as it is."""
+
+    sector: Sector | None = None
+    zone: Zone | None = None
+    agreed_company: bool | None = None
+    third_party_payment: ThirdPartyPayment | None = None
+    fee_cents: FeeCents | None = None
+    biller_id: UUID | None = None
+    billing_number: BillingNumber | None = None
+    title: Literal["Docteur", ""] | None = None
+    first_name: Name | None = None
+    last_name: Name | None = None
+    display_name: Name | None = None
+    address: AddressIn | None = None
+    phone: Phone | None = None
+    languages: Annotated[list[Language], Field(min_length=1, max_length=10)] | None = None
+    time_zone: TimeZone | None = None
+
+    def changes(self) -> dict[str, object]:
+        given = {name: getattr(self, name) for name in type(self).model_fields}
+        return _columns({name: value for name, value in given.items() if value is not None})
+
+
+def _columns(given: dict[str, object]) -> dict[str, object]:
+    address = given.pop("address", None)
+    return given | (address.model_dump() if isinstance(address, AddressIn) else {})
+
+
+class PractitionerRead(Out):
+    id: UUID
+    rpps: str
+    profession: Profession
+    physician: bool
+    specialty: str
+    sector: Sector
+    zone: Zone
+    agreed_company: bool
+    third_party_payment: ThirdPartyPayment
+    currency: Currency
+    fee_cents: int
+    biller_id: UUID
+    title: str
+    first_name: str
+    last_name: str
+    display_name: str
+    address: AddressRead
+    phone: str
+    languages: list[str]
+    time_zone: str
+
+    @classmethod
+    def of(cls, practitioner: Practitioner) -> Self:
+        return cls.model_validate(_about(practitioner))
+
+
+class PractitionerFound(PractitionerRead):
+    next_available_at: datetime | None
+
+    @classmethod
+    def found(cls, practitioner: Practitioner, next_available_at: datetime | None) -> Self:
+        return cls.model_validate(_about(practitioner) | {"next_available_at": next_available_at})
+
+
+def _about(practitioner: Practitioner) -> dict[str, object]:
+    fields = set(PractitionerRead.model_fields) - {"address", "physician"}
+    return {name: getattr(practitioner, name) for name in fields} | {
+        "physician": practitioner.profession == "physician",
+        "address": AddressRead(
+            street=practitioner.street, postal_code=practitioner.postal_code, city=practitioner.city
+        ),
+    }
+
+
+class PractitionerPage(Out):
+    items: list[PractitionerFound]
+    next_cursor: str | None
+
+
+# Agendas and offers
+
+
+class RuleIn(In):
+    """A weekly window on the practitioner's own clock; `to_time` at or before `from_time`: next day."""
+
+    weekday: Weekday
+    from_time: WallTime
+    to_time: WallTime
+    slot_minutes: Annotated[int, Field(ge=agenda.SHORTEST_SLOT, le=agenda.LONGEST_SLOT)]
+    valid_from: date | None = None
+    valid_to: date | None = None
+    mode: Mode = Mode.VIDEO
+
+    def rule(self) -> agenda.Rule:
+        return agenda.Rule(
+            weekday=self.weekday - 1,
+            from_time=time.fromisoformat(self.from_time),
+            to_time=time.fromisoformat(self.to_time),
+            slot_minutes=self.slot_minutes,
+            valid_from=self.valid_from,
+            valid_to=self.valid_to,
+            mode=self.mode,
+        )
+
+
+class ExceptionIn(In):
+    """One day that differs: closed (all day, or in a window), or open beside the rules."""
+
+    on: date
+    kind: ExceptionKind
+    from_time: WallTime | None = None
+    to_time: WallTime | None = None
+    slot_minutes: Annotated[int, Field(ge=agenda.SHORTEST_SLOT, le=agenda.LONGEST_SLOT)] | None = None
+    mode: Mode = Mode.VIDEO
+
+    def exception(self) -> agenda.SpecialDay:
+        return agenda.SpecialDay(
+            on=self.on,
+            kind=self.kind,
+            from_time=time.fromisoformat(self.from_time) if self.from_time else None,
+            to_time=time.fromisoformat(self.to_time) if self.to_time else None,
+            slot_minutes=self.slot_minutes,
+            mode=self.mode,
+        )
+
+
+class AgendaWrite(In):
+    rules: Annotated[list[RuleIn], Field(max_length=100)]
+    exceptions: Annotated[list[ExceptionIn], Field(max_length=400)] = Field(default=[])
+
+
+class RuleRead(Out):
+    weekday: int
+    from_time: str
+    to_time: str
+    slot_minutes: int
+    valid_from: date | None
+    valid_to: date | None
+    mode: Mode
+
+
+class ExceptionRead(Out):
+    on: date
+    kind: ExceptionKind
+    from_time: str | None
+    to_time: str | None
+    slot_minutes: int | None
+    mode: Mode
+
+
+class AgendaRead(Out):
+    practitioner_id: UUID
+    time_zone: str
+    rules: list[RuleRead]
+    exceptions: list[ExceptionRead]
+
+    @classmethod
+    def of(
+        cls,
+        practitioner: Practitioner,
+        rules: Sequence[AgendaRule],
+        exceptions: Sequence[AgendaException],
+    ) -> Self:
+        return cls(
+            practitioner_id=practitioner.id,
+            time_zone=practitioner.time_zone,
+            rules=[
+                RuleRead(
+                    weekday=each.weekday + 1,
+                    from_time=_wall(each.from_time),
+                    to_time=_wall(each.to_time),
+                    slot_minutes=each.slot_minutes,
+                    valid_from=each.valid_from,
+                    valid_to=each.valid_to,
+                    mode=each.mode,
+                )
+                for each in rules
+            ],
+            exceptions=[
+                ExceptionRead(
+                    on=each.on,
+                    kind=each.kind,
+                    from_time=_wall(each.from_time) if each.from_time is not None else None,
+                    to_time=_wall(each.to_time) if each.to_time is not None else None,
+                    slot_minutes=each.slot_minutes,
+                    mode=each.mode,
+                )
+                for each in exceptions
+            ],
+        )
+
+
+def _wall(at: time) -> str:
+    return at.strftime("%H:%M")
+
+
+class OfferRead(Out):
+    id: UUID
+    practitioner_id: UUID
+    profession: Profession
+    specialty: str
+    starts_at: datetime
+    ends_at: datetime
+    mode: Mode
+
+    @classmethod
+    def of(cls, offer: Offer) -> Self:
+        return cls.model_validate({name: getattr(offer, name) for name in cls.model_fields})
+
+
+class OfferPage(Out):
+    items: list[OfferRead]
+    next_cursor: str | None
+
+
+class NextOffer(Out):
+    offer: OfferRead | None
+
+
+# Patients
+
+
+class PatientCreate(In):
+    relation: Relation
+    first_names: Name
+    birth_name: Name
+    used_name: Name | None = None
+    birth_date: BirthDate
+    sex: Sex
+    address: AddressIn | None = None
+    phone: Phone | None = None
+    email: Email | None = None
+
+    def identity(self) -> identity.Identity:
+        return identity.Identity(
+            first_names=self.first_names,
+            birth_name=self.birth_name,
+            used_name=self.used_name,
+            birth_date=self.birth_date,
+            sex=self.sex,
+            address=identity.Address(**self.address.model_dump()) if self.address else None,
+            phone=self.phone,
+            email=self.email,
+        )
+
+
+class PatientUpdate(In):
+    """What is absent stays. Null takes away what a patient need not have, and leaves the rest as it is."""
+
+    first_names: Name | None = None
+    birth_name: Name | None = None
+    used_name: Name | None = None
+    birth_date: BirthDate | None = None
+    sex: Sex | None = None
+    address: AddressIn | None = None
+    phone: Phone | None = None
+    email: Email | None = None
+
+    def changes(self) -> dict[str, object]:
+        optional = {"used_name", "address", "phone", "email"}
+        given = {name: getattr(self, name) for name in self.model_fields_set}
+        if self.address is not None:
+            given["address"] = identity.Address(**self.address.model_dump())
+        return {name: value for name, value in given.items() if value is not None or name in optional}
+
+
+class PatientRead(Out):
+    id: UUID
+    relation: Relation | None = Field(description="To the account that asks; none for a practitioner")
+    first_names: str
+    birth_name: str
+    used_name: str | None
+    birth_date: date
+    sex: Sex
+    address: AddressRead | None
+    phone: str | None
+    email: str | None
+
+    @classmethod
+    def of(cls, patient_id: UUID, who: identity.Identity, link: Link | None) -> Self:
+        return cls(
+            id=patient_id,
+            relation=Relation(link.relation) if link else None,
+            first_names=who.first_names,
+            birth_name=who.birth_name,
+            used_name=who.used_name,
+            birth_date=who.birth_date,
+            sex=who.sex,
+            address=_address(who.address),
+            phone=who.phone,
+            email=who.email,
+        )
+
+
+def _address(address: identity.Address | None) -> AddressRead | None:
+    if address is None:
+        return None
+    return AddressRead(street=address.street, postal_code=address.postal_code, city=address.city)
+
+
+class PatientList(Out):
+    items: list[PatientRead]
+
+
+class ConsentCreate(In):
+    text_version: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,32}$")]
+    channel: Literal["app", "web", "phone", "in-person"]
+
+
+class ConsentRead(Out):
+    id: UUID
+    patient_id: UUID
+    text_version: str
+    channel: Literal["app", "web", "phone", "in-person"]
+    given_at: datetime
+
+    @classmethod
+    def of(cls, consent: Consent) -> Self:
+        return cls.model_validate({name: getattr(consent, name) for name in cls.model_fields})
+
+
+class ConsentList(Out):
+    items: list[ConsentRead]
+
+
+# Reasons
+
+
+class ReasonRead(Out):
+    code: str
+    label_fr: str
+    label_en: str
+    red_flag: bool
+
+    @classmethod
+    def of(cls, reason: Reason) -> Self:
+        return cls(
+            code=reason.code, label_fr=reason.label_fr, label_en=reason.label_en, red_flag=reason.red_flag
+        )
+
+
+class EmergencyNumberRead(Out):
+    number: str
+    label_fr: str
+    label_en: str
+    confidence: str
+
+
+class ReasonList(Out):
+    items: list[ReasonRead]
+    emergency_numbers: list[EmergencyNumberRead]
+
+
+# Appointments
+
+
+class AppointmentCreate(In):
+    offer_id: UUID
+    patient_id: UUID
+    reason_code: Code
+    preview_id: UUID | None = None
+    pathway: PathwayAnswer = "unanswered"
+    territory: TerritoryAnswer = "unanswered"
+    exemption_related: bool = False
+
+    def wanted(self, account_id: UUID) -> Wanted:
+        return Wanted(
+            offer_id=self.offer_id,
+            patient_id=self.patient_id,
+            account_id=account_id,
+            reason_code=self.reason_code,
+            preview_id=self.preview_id,
+            pathway=self.pathway,
+            territory=self.territory,
+            exemption_related=self.exemption_related,
+        )
+
+
+class MoveCreate(In):
+    offer_id: UUID
+
+
+class ActIn(In):
+    code: ActCode
+
+
+class CompletionCreate(In):
+    """What was done, at what fee. Without acts the pricing rules code the consultation."""
+
+    acts: Annotated[list[ActIn], Field(max_length=10)]
+    fee_cents: FeeCents
+    overrun_qualifier: OverrunQualifier | None = None
+    outcome: Outcome
+    exemption_related: bool
+    pathway: PathwayAnswer | None = Field(
+        default=None, description="None: as the patient said at the booking"
+    )
+
+
+class FactRead(Out):
+    id: int = Field(description="The Last-Event-ID of the stream of events")
+    fact: str
+    at: datetime
+
+    @classmethod
+    def of(cls, row: HistoryRow) -> Self:
+        return cls(id=row.id, fact=row.fact, at=row.at)
+
+
+class ActionRead(Out):
+    """What the patient must do before the appointment can be confirmed or kept; payment says how."""
+
+    kind: Literal["three-d-secure", "card-missing", "price-above-preview"]
+    expires_at: datetime
+
+
+class AppointmentRead(Out):
+    id: UUID
+    status: Status
+    schedule_no: int
+    starts_at: datetime
+    ends_at: datetime
+    decide_by: datetime
+    requested_at: datetime
+    free_cancellation_until: datetime
+    practitioner_id: UUID
+    patient_id: UUID
+    account_id: UUID
+    profession: Profession
+    specialty: str
+    currency: Currency
+    fee_cents: int = Field(description="As agreed at the booking; after the consultation, as completed")
+    pathway: PathwayAnswer
+    territory: TerritoryAnswer
+    reason_code: str | None = Field(description="None where the caller may not read it, and in lists")
+    started_at: datetime | None
+    ended_at: datetime | None
+    end_reason: str | None
+    cancelled_by: Party | None
+    free_cancellation: bool | None
+    outcome: Outcome | None
+    progress: list[FactRead] = Field(description="The newest facts, oldest first")
+    action: ActionRead | None
+
+    @classmethod
+    def of(
+        cls, appointment: Appointment, *, progress: Sequence[HistoryRow], reason_code: str | None = None
+    ) -> Self:
+        plain = set(cls.model_fields) - {
+            "free_cancellation_until",
+            "fee_cents",
+            "reason_code",
+            "progress",
+            "action",
+        }
+        return cls.model_validate(
+            {name: getattr(appointment, name) for name in plain}
+            | {
+                "free_cancellation_until": appointment.starts_at - POLICY.free_until,
+                "fee_cents": appointment.completed_fee_cents or appointment.fee_cents,
+                "reason_code": reason_code,
+                "progress": [FactRead.of(row) for row in progress],
+                "action": _action(appointment),
+            }
+        )
+
+
+def _action(appointment: Appointment) -> dict[str, object] | None:
+    if appointment.action is None or appointment.status in FINAL:
+        return None
+    return {"kind": appointment.action, "expires_at": appointment.action_expires_at}
+
+
+class AppointmentPage(Out):
+    items: list[AppointmentRead]
+    next_cursor: str | None
+
+
+# Between services
+
+
+class RightsAnswer(Out):
+    allowed: bool
+
+
+class PatientIdentity(Out):
+    id: UUID
+    first_names: str
+    birth_name: str
+    used_name: str | None
+    birth_date: date
+    sex: Sex
+    address: AddressRead | None
+    phone: str | None
+    email: str | None
+
+
+class PractitionerIdentity(PractitionerRead):
+    billing_number: str | None
+
+
+class AppointmentIdentity(Out):
+    """Who meets whom: for what another service prints. Every reading of it stands in the access log."""
+
+    appointment_id: UUID
+    status: Status
+    starts_at: datetime
+    ends_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    patient: PatientIdentity
+    practitioner: PractitionerIdentity
+    reason: ReasonRead | None
+
+    @classmethod
+    def of(
+        cls,
+        appointment: Appointment,
+        practitioner: Practitioner,
+        who: identity.Identity,
+        reason: Reason | None,
+    ) -> Self:
+        return cls(
+            appointment_id=appointment.id,
+            status=appointment.status,
+            starts_at=appointment.starts_at,
+            ends_at=appointment.ends_at,
+            started_at=appointment.started_at,
+            ended_at=appointment.ended_at,
+            patient=PatientIdentity(
+                **PatientRead.of(appointment.patient_id, who, None).model_dump(exclude={"relation"})
+            ),
+            practitioner=PractitionerIdentity.model_validate(
+                _about(practitioner) | {"billing_number": practitioner.billing_number}
+            ),
+            reason=ReasonRead.of(reason) if reason else None,
+        )

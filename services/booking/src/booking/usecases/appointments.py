@@ -1,0 +1,357 @@
+"""The moves of an appointment that people make, and those a timer makes."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import ClassVar, TypedDict, cast
+from uuid import UUID
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from booking import store
+from booking.domain.cancellation import Party, StrikeKind, judge
+from booking.domain.lifecycle import Move, Status, after, check_absence, check_start
+from booking.domain.offers import check_ahead, decide_by
+from booking.models import Appointment, Offer, Strike
+from common.errors import DomainError, Refusal
+from common.events.base import (
+    Currency,
+    PathwayAnswer,
+    Profession,
+    Sector,
+    TerritoryAnswer,
+    ThirdPartyPayment,
+    Zone,
+)
+from common.events.booking import (
+    AbandonReason,
+    AppointmentAbandonedV1,
+    AppointmentCancelledV1,
+    AppointmentConfirmedV1,
+    AppointmentMovedV1,
+    CodedAct,
+    ConsultationCompletedV1,
+    ConsultationNotBilledV1,
+    ConsultationStartedV1,
+    NotBilledReason,
+    Outcome,
+    OverrunQualifier,
+    PatientAbsentV1,
+)
+from common.messaging import outbox
+from common.money import Cents
+from common.web.auth import Caller
+
+_NEXT_OFFERS = 5
+_EXCLUSION = "23P01"
+_DEADLOCK = "40P01"
+
+
+class TimeTaken(DomainError):
+    code: ClassVar[str] = "time-taken"
+    refusal: ClassVar[Refusal] = Refusal.CONFLICT
+
+    def __init__(self, next_offers: Sequence[Offer]) -> None:
+        super().__init__(
+            "somebody else has this time", extra={"next_offers": [_offer(each) for each in next_offers]}
+        )
+
+
+class NotYours(DomainError):
+    """The caller sees the appointment, and this move belongs to somebody else."""
+
+    code: ClassVar[str] = "not-your-move"
+    refusal: ClassVar[Refusal] = Refusal.FORBIDDEN
+
+
+class AnotherPractitioner(DomainError):
+    code: ClassVar[str] = "another-practitioner"
+    refusal: ClassVar[Refusal] = Refusal.CONFLICT
+
+
+class About(TypedDict):
+    appointment_id: UUID
+    patient_id: UUID
+    account_id: UUID
+    practitioner_id: UUID
+    schedule_no: int
+    starts_at: datetime
+    ends_at: datetime
+
+
+def about(appointment: Appointment) -> About:
+    """What every event about an appointment says."""
+    return {
+        "appointment_id": appointment.id,
+        "patient_id": appointment.patient_id,
+        "account_id": appointment.account_id,
+        "practitioner_id": appointment.practitioner_id,
+        "schedule_no": appointment.schedule_no,
+        "starts_at": appointment.starts_at,
+        "ends_at": appointment.ends_at,
+    }
+
+
+# What people do
+
+
+async def cancel(
+    session: AsyncSession, appointment_id: UUID, *, caller: Caller, now: datetime
+) -> Appointment:
+    """Free until two hours before; later it is allowed and counted. Raises TooLate once the time has come."""
+    appointment, party = await store.get_appointment(session, appointment_id, caller=caller, lock=True)
+    status = after(appointment.status, Move.CANCEL)
+    judged = judge(party, starts_at=appointment.starts_at, now=now)
+    appointment.status = status
+    appointment.cancelled_by = party
+    appointment.free_cancellation = judged.free
+    appointment.ended_at = now
+    if judged.strike:
+        session.add(_strike(appointment, StrikeKind.LATE_CANCELLATION, now))
+    await store.free_time(session, appointment)
+    cancelled = AppointmentCancelledV1(**about(appointment), cancelled_by=party.value, cancelled_at=now)
+    outbox.add(session, appointment, cancelled, now=now)
+    await session.flush()
+    return appointment
+
+
+async def move(
+    session: AsyncSession, appointment_id: UUID, *, offer_id: UUID, caller: Caller, now: datetime
+) -> Appointment:
+    """Claims the new range and frees the old one in this transaction; the same practitioner, once confirmed.
+
+    Raises TimeTaken, TimePassed, AnotherPractitioner.
+    """
+    appointment, _ = await store.get_appointment(session, appointment_id, caller=caller, lock=True)
+    status = after(appointment.status, Move.RESCHEDULE)
+    offer = await store.get_offer(session, offer_id)
+    if offer.practitioner_id != appointment.practitioner_id:
+        raise AnotherPractitioner("an appointment moves within one practitioner's agenda")
+    check_ahead(starts_at=offer.starts_at, now=now)
+    await end_overdue(session, offer=offer, now=now)
+    await _claim_instead(session, appointment, offer, now=now)
+    appointment.status = status
+    appointment.schedule_no += 1
+    appointment.decide_by = decide_by(starts_at=offer.starts_at, now=now)
+    appointment.action = appointment.action_expires_at = None
+    moved = AppointmentMovedV1(**about(appointment), decide_by=appointment.decide_by)
+    outbox.add(session, appointment, moved, now=now)
+    await session.flush()
+    return appointment
+
+
+async def start(session: AsyncSession, appointment_id: UUID, *, caller: Caller, now: datetime) -> Appointment:
+    """The practitioner opens the consultation, from 15 minutes before its time. Raises TooEarly."""
+    appointment = await _lock_as_practitioner(session, appointment_id, caller)
+    status = after(appointment.status, Move.START)
+    check_start(starts_at=appointment.starts_at, now=now)
+    appointment.status = status
+    appointment.started_at = now
+    started = ConsultationStartedV1(**about(appointment), started_at=now)
+    outbox.add(session, appointment, started, now=now)
+    await session.flush()
+    return appointment
+
+
+async def complete(
+    session: AsyncSession,
+    appointment_id: UUID,
+    *,
+    acts: Sequence[str],
+    fee_cents: Cents,
+    overrun_qualifier: OverrunQualifier | None,
+    outcome: Outcome,
+    exemption_related: bool,
+    pathway: PathwayAnswer | None,
+    caller: Caller,
+    now: datetime,
+) -> Appointment:
+    """The practitioner's word on what was done. Terms stay those of the booking, but for fee and pathway."""
+    appointment = await _lock_as_practitioner(session, appointment_id, caller)
+    appointment.status = after(appointment.status, Move.COMPLETE)
+    appointment.ended_at = now
+    appointment.acts = list(acts)
+    appointment.completed_fee_cents = fee_cents
+    appointment.overrun_qualifier = overrun_qualifier
+    appointment.outcome = outcome
+    appointment.exemption_related = exemption_related
+    if pathway is not None:
+        appointment.pathway = pathway
+    completed = ConsultationCompletedV1(
+        **about(appointment),
+        completed_at=now,
+        biller_id=appointment.biller_id,
+        profession=cast("Profession", appointment.profession),
+        specialty=appointment.specialty,
+        sector=cast("Sector", appointment.sector),
+        zone=cast("Zone", appointment.zone),
+        agreed_company=appointment.agreed_company,
+        third_party_payment=cast("ThirdPartyPayment", appointment.third_party_payment),
+        acts=[CodedAct(code=code) for code in acts],
+        currency=cast("Currency", appointment.currency),
+        fee_cents=fee_cents,
+        overrun_qualifier=overrun_qualifier,
+        outcome=outcome,
+        pathway=cast("PathwayAnswer", appointment.pathway),
+        territory=cast("TerritoryAnswer", appointment.territory),
+        exemption_related=appointment.exemption_related,
+        under_16=appointment.under_16,
+        minor_on_1_january=appointment.minor_on_1_january,
+    )
+    outbox.add(session, appointment, completed, now=now)
+    await session.flush()
+    return appointment
+
+
+async def declare_unsuitable(
+    session: AsyncSession, appointment_id: UUID, *, caller: Caller, now: datetime
+) -> Appointment:
+    """The practitioner says that video does not fit: nobody pays."""
+    appointment = await _lock_as_practitioner(session, appointment_id, caller)
+    return await _not_billed(session, appointment, Move.DECLARE_UNSUITABLE, "unsuitable", now=now)
+
+
+async def report_technical_failure(
+    session: AsyncSession, appointment_id: UUID, *, caller: Caller, now: datetime
+) -> Appointment:
+    appointment, _ = await store.get_appointment(session, appointment_id, caller=caller, lock=True)
+    return await _not_billed(
+        session, appointment, Move.REPORT_TECHNICAL_FAILURE, "technical-failure", now=now
+    )
+
+
+async def report_practitioner_absent(
+    session: AsyncSession, appointment_id: UUID, *, caller: Caller, now: datetime
+) -> Appointment:
+    """Raises TooEarly before the time, NotYours for the practitioner, who cancels instead."""
+    appointment, party = await store.get_appointment(session, appointment_id, caller=caller, lock=True)
+    if party is Party.PRACTITIONER:
+        raise NotYours("a practitioner cancels instead")
+    after(appointment.status, Move.REPORT_PRACTITIONER_ABSENT)
+    check_absence(starts_at=appointment.starts_at, now=now)
+    return await _not_billed(
+        session, appointment, Move.REPORT_PRACTITIONER_ABSENT, "practitioner-absent", now=now
+    )
+
+
+async def report_patient_absent(
+    session: AsyncSession, appointment_id: UUID, *, caller: Caller, now: datetime
+) -> Appointment:
+    """Nothing is charged for it, and no claim comes of it: it is counted. Raises TooEarly before the time."""
+    appointment = await _lock_as_practitioner(session, appointment_id, caller)
+    status = after(appointment.status, Move.REPORT_PATIENT_ABSENT)
+    check_absence(starts_at=appointment.starts_at, now=now)
+    appointment.status = status
+    appointment.ended_at = now
+    session.add(_strike(appointment, StrikeKind.PATIENT_ABSENT, now))
+    await store.free_time(session, appointment)
+    outbox.add(session, appointment, PatientAbsentV1(**about(appointment)), now=now)
+    await session.flush()
+    return appointment
+
+
+# What follows from facts and timers
+
+
+async def confirm(session: AsyncSession, appointment: Appointment, *, now: datetime) -> None:
+    """The appointment's row is locked."""
+    appointment.status = after(appointment.status, Move.CONFIRM)
+    outbox.add(session, appointment, AppointmentConfirmedV1(**about(appointment)), now=now)
+
+
+async def abandon(
+    session: AsyncSession, appointment: Appointment, reason: AbandonReason, *, now: datetime
+) -> None:
+    """The appointment's row is locked; its time is free again."""
+    appointment.status = after(appointment.status, Move.ABANDON)
+    appointment.ended_at = now
+    appointment.end_reason = reason
+    await store.free_time(session, appointment)
+    outbox.add(session, appointment, AppointmentAbandonedV1(**about(appointment), reason=reason), now=now)
+
+
+async def let_lapse(session: AsyncSession, appointment_id: UUID, *, now: datetime) -> bool:
+    """The timer of `decide_by`. True: nobody had decided."""
+    appointment = await store.lock_appointment(session, appointment_id)
+    if appointment.status is not Status.REQUESTED or now < appointment.decide_by:
+        return False
+    await abandon(session, appointment, "decide-by-passed", now=now)
+    return True
+
+
+async def end_overdue(session: AsyncSession, *, offer: Offer, now: datetime) -> int:
+    """Ends the requests over this time whose decision is overdue, each with its event. How many they were."""
+    overdue = await store.lock_overdue(
+        session,
+        practitioner_no=offer.practitioner_no,
+        starts_at=offer.starts_at,
+        ends_at=offer.ends_at,
+        now=now,
+    )
+    for each in overdue:
+        await abandon(session, each, "taken-over", now=now)
+    await session.flush()
+    return len(overdue)
+
+
+async def next_offers(session: AsyncSession, offer: Offer, *, now: datetime) -> Sequence[Offer]:
+    """The free times of the same practitioner from the refused one on."""
+    return await store.list_offers(
+        session,
+        practitioner_id=offer.practitioner_id,
+        starting=max(now, offer.starts_at),
+        limit=_NEXT_OFFERS,
+    )
+
+
+async def _claim_instead(
+    session: AsyncSession, appointment: Appointment, offer: Offer, *, now: datetime
+) -> None:
+    try:
+        async with session.begin_nested():
+            appointment.starts_at = offer.starts_at
+            appointment.ends_at = offer.ends_at
+            await session.flush()
+    except DBAPIError as error:
+        # The constraint waits for a claim in flight and then judges; two moves that wait for each other are
+        # parted by PostgreSQL, and the other one has the time.
+        if getattr(error.orig, "sqlstate", None) not in {_EXCLUSION, _DEADLOCK}:
+            raise
+        raise TimeTaken(await next_offers(session, offer, now=now)) from None
+    await store.free_time(session, appointment)
+    await store.take_time(session, appointment)
+
+
+async def _not_billed(
+    session: AsyncSession, appointment: Appointment, move: Move, reason: NotBilledReason, *, now: datetime
+) -> Appointment:
+    appointment.status = after(appointment.status, move)
+    appointment.ended_at = now
+    appointment.end_reason = reason
+    await store.free_time(session, appointment)
+    outbox.add(session, appointment, ConsultationNotBilledV1(**about(appointment), reason=reason), now=now)
+    await session.flush()
+    return appointment
+
+
+async def _lock_as_practitioner(session: AsyncSession, appointment_id: UUID, caller: Caller) -> Appointment:
+    appointment, party = await store.get_appointment(session, appointment_id, caller=caller, lock=True)
+    if party is not Party.PRACTITIONER:
+        raise NotYours("this belongs to the practitioner of the appointment")
+    return appointment
+
+
+def _strike(appointment: Appointment, kind: StrikeKind, now: datetime) -> Strike:
+    return Strike(appointment_id=appointment.id, account_id=appointment.account_id, kind=kind, at=now)
+
+
+def _offer(offer: Offer) -> dict[str, str]:
+    return {
+        "id": str(offer.id),
+        "practitioner_id": str(offer.practitioner_id),
+        "profession": offer.profession,
+        "specialty": offer.specialty,
+        "starts_at": offer.starts_at.isoformat().replace("+00:00", "Z"),
+        "ends_at": offer.ends_at.isoformat().replace("+00:00", "Z"),
+        "mode": offer.mode.value,
+    }

@@ -1,0 +1,226 @@
+"""A request for a time: one read, one statement that settles it, and an explanation when it says no."""
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any, ClassVar, Final, cast
+from uuid import UUID
+
+import asyncpg
+
+from booking import hot, store
+from booking.domain.ages import LEGAL_ZONE, ages
+from booking.domain.lifecycle import Status
+from booking.domain.offers import check_ahead, decide_by
+from booking.domain.reasons import REASONS
+from booking.models import Appointment, Offer
+from booking.usecases.appointments import TimeTaken, end_overdue, next_offers
+from booking.usecases.patients import BORN_ON
+from common import vault
+from common.crypto import Keyring
+from common.db import Direct, Sessions, Wakes
+from common.errors import DomainError, Refusal
+from common.events.base import PathwayAnswer, TerritoryAnswer
+from common.events.booking import AppointmentRequestedV1
+from common.ids import uuid7
+from common.messaging import history, outbox
+from common.messaging.tables import HistoryRow
+from common.web import idempotency
+
+DECIDE_BY: Final = "decide-by"  # the kind of the timer's task
+REASON: Final = "reason"
+_CREATED: Final = 201
+_TRIES: Final = 3
+
+
+class ConsentMissing(DomainError):
+    code: ClassVar[str] = "consent-missing"
+    refusal: ClassVar[Refusal] = Refusal.CONFLICT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    offer_id: UUID
+    patient_id: UUID
+    account_id: UUID
+    reason_code: str
+    preview_id: UUID | None
+    pathway: PathwayAnswer
+    territory: TerritoryAnswer
+    exemption_related: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """A new appointment with its first fact, or the id of the one that the same request made before."""
+
+    appointment_id: UUID
+    appointment: Appointment | None
+    facts: tuple[HistoryRow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What a request works with."""
+
+    direct: Direct
+    sessions: Sessions
+    keyring: Keyring
+    wake: Wakes | None
+    decide_within: timedelta
+
+
+async def request(desk: Desk, wanted: Wanted, *, key: idempotency.Key, now: datetime) -> Requested:
+    """Claims the time, or says why not. Two round trips when nobody is in the way.
+
+    Raises Emergency, ReasonUnknown, PatientNotFound, OfferNotFound, TimePassed, ConsentMissing, TimeTaken,
+    InFlight, KeyReused.
+    """
+    REASONS.accept(wanted.reason_code, on=now.astimezone(LEGAL_ZONE).date())
+    for _ in range(_TRIES):
+        read = await hot.read_request(
+            desk.direct,
+            scope=key.scope,
+            offer_id=wanted.offer_id,
+            account_id=wanted.account_id,
+            patient_id=wanted.patient_id,
+        )
+        earlier = idempotency.decided(key, read)
+        if earlier is not None:
+            return Requested(UUID(earlier), None)
+        fields = _fields(desk, wanted, read, now=now)
+        requested = await _claim(desk, fields, key=key, now=now)
+        if requested is not None:
+            return requested
+        if not await _is_free_now(desk, wanted, read, key=key, now=now):
+            break
+    raise TimeTaken(await _next(desk, wanted, now=now))
+
+
+async def _claim(
+    desk: Desk, fields: dict[str, Any], *, key: idempotency.Key, now: datetime
+) -> Requested | None:
+    appointment_id: UUID = fields["id"]
+    event = _event(fields)
+    noted = history.row(appointment_id, sequence=1, fact=event.type, cause=None, at=now)
+    try:
+        claimed = await hot.claim_time(
+            desk.direct,
+            fields,
+            lock=key.lock,
+            answer=key.row(status=_CREATED, reference=str(appointment_id), now=now),
+            requested=outbox.row(event, sequence=1, now=now),
+            noted=noted,
+            timer=DECIDE_BY,
+        )
+    except asyncpg.UniqueViolationError:
+        raise idempotency.in_flight() from None  # the first one with this key has just committed
+    if not claimed.locked:
+        raise idempotency.in_flight()
+    if claimed.history_id is None:
+        return None
+    if desk.wake is not None:
+        desk.wake.set("outbox")
+        desk.wake.set("task")
+    noted.id = claimed.history_id
+    return Requested(appointment_id, Appointment(**fields), (noted,))
+
+
+async def _is_free_now(desk: Desk, wanted: Wanted, read: Any, *, key: idempotency.Key, now: datetime) -> bool:
+    """Why the claim was refused; True when trying again may help."""
+    refusal = await hot.explain_refusal(
+        desk.direct,
+        scope=key.scope,
+        practitioner_no=read["practitioner_no"],
+        starts_at=read["starts_at"],
+        ends_at=read["ends_at"],
+        offer_id=wanted.offer_id,
+        now=now,
+    )
+    if refusal.answered:
+        return True  # and the next read finds the answer
+    if refusal.overdue:
+        async with desk.sessions.begin() as session:
+            await end_overdue(session, offer=_offer(wanted, read), now=now)
+        return True
+    if refusal.taken and refusal.shown_free:
+        async with desk.sessions.begin() as session:
+            await store.mark_taken(
+                session, practitioner_no=read["practitioner_no"], starting=read["starts_at"]
+            )
+    return not refusal.taken
+
+
+async def _next(desk: Desk, wanted: Wanted, *, now: datetime) -> list[Offer]:
+    async with desk.sessions() as session:
+        offer = await store.get_offer(session, wanted.offer_id)
+        return list(await next_offers(session, offer, now=now))
+
+
+def _offer(wanted: Wanted, read: Any) -> Offer:
+    return Offer(
+        id=wanted.offer_id,
+        practitioner_id=read["practitioner_id"],
+        practitioner_no=read["practitioner_no"],
+        starts_at=read["starts_at"],
+        ends_at=read["ends_at"],
+    )
+
+
+_TERMS: Final = (
+    "practitioner_id",
+    "biller_id",
+    "profession",
+    "specialty",
+    "sector",
+    "zone",
+    "agreed_company",
+    "third_party_payment",
+    "currency",
+    "fee_cents",
+)
+
+
+def _fields(desk: Desk, wanted: Wanted, read: Any, *, now: datetime) -> dict[str, Any]:
+    """The columns of the new appointment. What the caller may not use answers as if it were not there."""
+    if read["patient_id"] is None or read["wrapped"] is None:
+        raise store.PatientNotFound("no such patient")
+    if read["starts_at"] is None or read["practitioner_id"] is None:
+        raise store.OfferNotFound("no such offer")
+    check_ahead(starts_at=read["starts_at"], now=now)
+    if read["consent_id"] is None:
+        raise ConsentMissing("the patient consents to a teleconsultation first")
+    patient_key = vault.patient_key(
+        desk.keyring, wanted.patient_id, wrapped=read["wrapped"], master_key=read["master_key"]
+    )
+    born_on = date.fromisoformat(patient_key.open(read["born_on"], field=BORN_ON))
+    found = ages(born_on, starts_at=read["starts_at"])
+    fields: dict[str, Any] = {name: read[name] for name in _TERMS}
+    return fields | {
+        "id": uuid7(now),
+        "version": 1,
+        "status": Status.REQUESTED,
+        "schedule_no": 1,
+        "practitioner_no": read["practitioner_no"],
+        "patient_id": wanted.patient_id,
+        "account_id": wanted.account_id,
+        "starts_at": read["starts_at"],
+        "ends_at": read["ends_at"],
+        "decide_by": decide_by(starts_at=read["starts_at"], now=now, within=desk.decide_within),
+        "requested_at": now,
+        "consent_id": read["consent_id"],
+        "preview_id": wanted.preview_id,
+        "reason": patient_key.seal(wanted.reason_code, field=REASON),
+        "pathway": wanted.pathway,
+        "territory": wanted.territory,
+        "exemption_related": wanted.exemption_related,
+        "under_16": found.under_16,
+        "minor_on_1_january": found.minor_on_1_january,
+        "payment_sequence": 0,
+    }
+
+
+def _event(fields: dict[str, Any]) -> AppointmentRequestedV1:
+    names = set(AppointmentRequestedV1.model_fields) - {"appointment_id"}
+    return AppointmentRequestedV1(
+        appointment_id=fields["id"], **cast("dict[str, Any]", {name: fields[name] for name in names})
+    )

@@ -1,0 +1,43 @@
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from booking.domain.ages import Ages, ages
+
+CARE = datetime(2026, 6, 1, 10, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("born_on", "expected"),
+    [
+        (date(2010, 6, 1), Ages(under_16=False, minor_on_1_january=True)),  # 16 on the day of care
+        (date(2010, 6, 2), Ages(under_16=True, minor_on_1_january=True)),
+        (date(2008, 1, 1), Ages(under_16=False, minor_on_1_january=False)),  # 18 on 1 January
+        (date(2008, 1, 2), Ages(under_16=False, minor_on_1_january=True)),  # 18 on 2 January: all year
+        (date(1960, 1, 1), Ages(under_16=False, minor_on_1_january=False)),
+    ],
+)
+def test_the_ages_that_the_rules_of_care_ask_about(born_on, expected) -> None:
+    assert ages(born_on, starts_at=CARE) == expected
+
+
+def test_the_day_of_care_is_the_french_one() -> None:
+    new_year_in_paris = datetime(2025, 12, 31, 23, 30, tzinfo=UTC)
+
+    assert not ages(date(2008, 1, 1), starts_at=new_year_in_paris).minor_on_1_january
+    assert ages(date(2008, 1, 1), starts_at=new_year_in_paris - timedelta(hours=1)).minor_on_1_january
+
+
+def test_who_was_born_on_a_leap_day_is_sixteen_on_the_first_of_march() -> None:
+    assert ages(date(2012, 2, 29), starts_at=datetime(2028, 2, 28, 12, tzinfo=UTC)).under_16
+    assert not ages(date(2012, 2, 29), starts_at=datetime(2028, 2, 29, 12, tzinfo=UTC)).under_16
+    assert ages(date(2011, 3, 1), starts_at=datetime(2027, 2, 28, 12, tzinfo=UTC)).under_16
+
+
+@given(st.dates(date(1920, 1, 1), date(2026, 1, 1)))
+def test_nobody_under_16_is_of_age_on_the_first_of_january(born_on) -> None:
+    found = ages(born_on, starts_at=CARE)
+
+    assert found.minor_on_1_january or not found.under_16

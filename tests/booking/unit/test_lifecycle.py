@@ -1,0 +1,69 @@
+from datetime import timedelta
+from itertools import product
+
+import pytest
+
+from booking.domain.lifecycle import (
+    FINAL,
+    LIVE,
+    Move,
+    MoveRefused,
+    Status,
+    TooEarly,
+    after,
+    check_absence,
+    check_start,
+)
+from booking.models import LIVE_SQL
+from support.records import NOW
+
+ALLOWED = {
+    (Status.REQUESTED, Move.CONFIRM): Status.CONFIRMED,
+    (Status.REQUESTED, Move.ABANDON): Status.ABANDONED,
+    (Status.REQUESTED, Move.CANCEL): Status.CANCELLED,
+    (Status.CONFIRMED, Move.ABANDON): Status.ABANDONED,
+    (Status.CONFIRMED, Move.CANCEL): Status.CANCELLED,
+    (Status.CONFIRMED, Move.RESCHEDULE): Status.CONFIRMED,
+    (Status.CONFIRMED, Move.START): Status.STARTED,
+    (Status.CONFIRMED, Move.DECLARE_UNSUITABLE): Status.NOT_BILLED,
+    (Status.CONFIRMED, Move.REPORT_PRACTITIONER_ABSENT): Status.NOT_BILLED,
+    (Status.CONFIRMED, Move.REPORT_TECHNICAL_FAILURE): Status.NOT_BILLED,
+    (Status.CONFIRMED, Move.REPORT_PATIENT_ABSENT): Status.PATIENT_ABSENT,
+    (Status.STARTED, Move.COMPLETE): Status.COMPLETED,
+    (Status.STARTED, Move.DECLARE_UNSUITABLE): Status.NOT_BILLED,
+    (Status.STARTED, Move.REPORT_TECHNICAL_FAILURE): Status.NOT_BILLED,
+    (Status.STARTED, Move.REPORT_PATIENT_ABSENT): Status.PATIENT_ABSENT,
+}
+
+
+@pytest.mark.parametrize(("status", "move"), list(product(Status, Move)))
+def test_every_pair_is_decided(status: Status, move: Move) -> None:
+    if (status, move) in ALLOWED:
+        assert after(status, move) is ALLOWED[status, move]
+    else:
+        with pytest.raises(MoveRefused):
+            after(status, move)
+
+
+def test_nothing_moves_out_of_a_final_status() -> None:
+    assert {status for status in Status if not any(start is status for start, _ in ALLOWED)} == FINAL
+
+
+def test_the_constraint_and_the_domain_name_the_same_live_statuses() -> None:
+    assert (
+        "status IN ({})".format(", ".join(f"'{status}'" for status in Status if status in LIVE)) == LIVE_SQL
+    )
+
+
+def test_a_consultation_opens_fifteen_minutes_before_its_time_and_not_earlier() -> None:
+    check_start(starts_at=NOW + timedelta(minutes=15), now=NOW)
+
+    with pytest.raises(TooEarly):
+        check_start(starts_at=NOW + timedelta(minutes=15, seconds=1), now=NOW)
+
+
+def test_nobody_is_absent_before_the_time() -> None:
+    check_absence(starts_at=NOW, now=NOW)
+
+    with pytest.raises(TooEarly):
+        check_absence(starts_at=NOW + timedelta(seconds=1), now=NOW)
