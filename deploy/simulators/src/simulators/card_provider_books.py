@@ -104,7 +104,7 @@ class Entry:
     async def announce(self, kind: str, data: Mapping[str, Any]) -> None:
         event_id = f"evt_{uuid4().hex}"
         body = {"id": event_id, "type": kind, "created_at": _text(self.now), "data": data}
-        due = self.wall + timedelta(seconds=self.scenario.delay_seconds + self.scenario.newest_first * 0.3)
+        due = self.wall + timedelta(seconds=self.scenario.delay_seconds)
         await self.connection.execute(
             "INSERT INTO card_event (id, about, body, next_at, copies) VALUES ($1, $2, $3, $4, $5)",
             event_id,

@@ -15,6 +15,7 @@ from simulators.card_provider_books import Books
 
 HEADER: Final = "Provider-Signature"
 _LONGEST: Final = timedelta(hours=1)
+_COMPANY: Final = timedelta(seconds=2)  # how long an event waits for a newer one to go before it
 _PAUSE: Final = 0.1  # seconds between two looks at the books
 _log: Final = logging.getLogger(__name__)
 
@@ -56,6 +57,8 @@ class Deliverer:
         rows = await self.books.pool.fetch(
             "SELECT * FROM card_event WHERE delivered_at IS NULL AND next_at <= $1 ORDER BY seq LIMIT 20", now
         )
+        if scenario.newest_first and len(rows) == 1 and now < rows[0]["next_at"] + _COMPANY:
+            return 0
         for row in reversed(rows) if scenario.newest_first else rows:
             await self._send(row)
         return len(rows)
