@@ -551,3 +551,44 @@ def test_explanations_start_with_the_card_and_end_with_what_stays_and_the_doubts
 )
 def test_euros_are_written_from_whole_cents(cents: int, french: str, english: str) -> None:
     assert (euros_fr(cents), euros_en(cents)) == (french, english)
+
+
+def test_the_flat_contribution_compares_with_the_share_after_the_surcharge() -> None:
+    line: dict[str, Any] = {"acts": (ActLine("=", Cents(500)),), "fee_cents": Cents(500)}
+
+    within, outside = priced(REDUCED, **line), priced(REDUCED, **line, pathway=Pathway.NONE)
+
+    assert (within.amo_cents, within.flat_contribution_cents) == (350, 200)
+    assert (outside.amo_cents - outside.surcharge_cents, outside.flat_contribution_cents) == (150, 0)
+
+
+def test_with_css_no_copayment_is_asked_from_anybody_else() -> None:
+    assert rules(priced(exemptions=Exemptions(css=True))) == ["E1", "B3", "D3"]
+
+
+def test_the_regular_doctor_may_be_far() -> None:
+    far: dict[str, Any] = {"territory": Territory.FAR}
+
+    assert priced(**far, pathway=Pathway.REGULAR_DOCTOR).reimbursable
+    assert rules(priced(**far)) == ["E4"]
+
+
+@pytest.mark.parametrize("fee", [1000, 2300])
+def test_the_code_of_an_overrun_without_an_overrun_has_no_tariff(fee: int) -> None:
+    with pytest.raises(PricingRefused, match="no-tariff"):
+        priced(sector=Sector.S2, acts=(ActLine("TC"),), fee_cents=Cents(fee))
+
+    assert priced(sector=Sector.S2, acts=(ActLine("TC"),), fee_cents=Cents(2301)).base_cents == 2300
+
+
+def test_css_is_not_proven_while_the_insurance_is_unknown() -> None:
+    answer = priced(insured=Insured.UNKNOWN, exemptions=Exemptions(css=True))
+
+    assert "B3" not in rules(answer)
+    assert {WarningCode.EXEMPTION_UNPROVEN, WarningCode.INSURANCE_UNKNOWN} <= set(answer.warnings)
+
+
+def test_a_maternity_window_may_be_one_day() -> None:
+    day = date(2025, 3, 10)
+
+    assert "B2" in rules(priced(exemptions=Exemptions(maternity=MaternityWindow(day, day))))
