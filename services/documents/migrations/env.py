@@ -1,6 +1,7 @@
 """Runs documents's migrations."""
 
-from common.migrations import run
 from documents.models import Base
+
+from common.migrations import run
 
 run(Base.metadata)

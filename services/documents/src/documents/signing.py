@@ -1,5 +1,6 @@
 """The platform's electronic seal: PAdES B-B on P-256, and the check whether a file is still ours."""
 
+import asyncio
 import contextlib
 import io
 import os
@@ -266,11 +267,24 @@ def sign(pdf: bytes, *, seal: Seal, at: datetime, signer: str, reason: str) -> b
 
 
 def verify(pdf: bytes, *, trust: Sequence[certificates.Certificate], now: datetime) -> Verdict:
-    """Whether this file is, to the byte, what a trusted seal signed. Never raises for a broken file."""
+    """Whether this file is, to the byte, what a trusted seal signed. Never raises for a broken file.
+
+    Blocks, and refuses to do so in the thread of a running event loop: RuntimeError.
+    """
+    if _in_event_loop():
+        raise RuntimeError("verify in a thread of its own, not in the event loop")
     try:
         return _verify(pdf, trust=trust, now=now)
     except Exception:  # noqa: BLE001 - a file somebody sends may break any parser in any way: that is a no
         return REFUSED
+
+
+def _in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _verify(pdf: bytes, *, trust: Sequence[certificates.Certificate], now: datetime) -> Verdict:

@@ -15,11 +15,11 @@ NOTHING: Final = Cents(0)
 
 class Kind(StrEnum):
     PRESCRIPTION = "prescription"
-    CARE_SHEET = "care_sheet"
+    CARE_SHEET = "care-sheet"
     RECEIPT = "receipt"
     INVOICE = "invoice"
-    CLAIM_STATEMENT = "claim_statement"
-    CONSULTATION_REPORT = "consultation_report"
+    CLAIM_STATEMENT = "claim-statement"
+    CONSULTATION_REPORT = "consultation-report"
 
 
 class Folder(StrEnum):
@@ -194,10 +194,17 @@ class Settlement:
     amo_cents: Cents = NOTHING
     amc_cents: Cents = NOTHING
     sponsor_cents: Cents = NOTHING
+    outstanding_cents: Cents = NOTHING  # due from the patient, and not paid when the document is written
     flat_contribution_cents: Cents = NOTHING
 
     def __post_init__(self) -> None:
-        shares = (self.paid_cents, self.amo_cents, self.amc_cents, self.sponsor_cents)
+        shares = (
+            self.paid_cents,
+            self.outstanding_cents,
+            self.amo_cents,
+            self.amc_cents,
+            self.sponsor_cents,
+        )
         if min(*shares, self.fee_cents, self.base_cents, self.flat_contribution_cents) < 0:
             raise ValueError("an amount of a settlement is negative")
         if sum(shares) != self.fee_cents:

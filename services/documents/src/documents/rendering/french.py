@@ -78,8 +78,10 @@ def age(born_on: date, on: date) -> str:
 
 
 def nir(number: str) -> str:
-    """The 15 characters in the groups of the carte Vitale: 2 55 08 14 168 025 38."""
+    """The 15 characters in the groups of the carte Vitale: 2 55 08 14 168 025 38; others as they are."""
     cuts = (0, 1, 3, 5, 7, 10, 13, 15)
+    if len(number) != cuts[-1]:
+        return number
     return NO_BREAK.join(number[start:end] for start, end in itertools.pairwise(cuts))
 
 

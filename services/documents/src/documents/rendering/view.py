@@ -271,6 +271,14 @@ def _amount(label: str, cents: Cents, *, strong: bool = False) -> View:
     return {"label": label, "amount": french.amount(cents), "strong": strong}
 
 
+def _patient_part(settlement: Settlement) -> list[View]:
+    """What the patient paid, and, where the card gave less than was due, what is left to pay."""
+    rows = [_amount("Montant payé par le patient", settlement.paid_cents, strong=True)]
+    if settlement.outstanding_cents:
+        rows.append(_amount("Reste à régler par le patient", settlement.outstanding_cents))
+    return rows
+
+
 def _flat_contribution(settlement: Settlement) -> list[str]:
     if settlement.flat_contribution_cents == 0:
         return []
@@ -309,7 +317,7 @@ def _(document: CareSheet) -> View:
             "Copie pour information : à ne pas adresser à la caisse. "
             "La feuille de soins est transmise par voie électronique."
         )
-    amounts = [_amount("Montant payé par le patient", settlement.paid_cents, strong=True)]
+    amounts = _patient_part(settlement)
     notes = [
         "Acte de téléconsultation réalisé par vidéotransmission.",
         *_flat_contribution(settlement),
@@ -350,7 +358,7 @@ def _(document: Receipt) -> View:
     ]
     if settlement.sponsor_cents:
         amounts.append(_amount("Part prise en charge par un tiers financeur", settlement.sponsor_cents))
-    amounts.append(_amount("Montant payé par le patient", settlement.paid_cents, strong=True))
+    amounts += _patient_part(settlement)
     return _titles(
         "Quittance pour l'organisme complémentaire", document, subtitle="Tiers payant sur la part obligatoire"
     ) | {
@@ -377,7 +385,7 @@ def _(document: ClaimStatement) -> View:
         amounts.append(_amount(f"Complémentaire : {document.amc_name or 'organisme'}", settlement.amc_cents))
     if settlement.sponsor_cents:
         amounts.append(_amount("Tiers financeur", settlement.sponsor_cents))
-    amounts.append(_amount("Montant payé par le patient", settlement.paid_cents, strong=True))
+    amounts += _patient_part(settlement)
     paid = "Le patient n'a rien à payer : les organismes ci-dessus sont facturés directement."
     if settlement.paid_cents:
         paid = "Le patient a réglé le dépassement d'honoraires, qui n'est facturé à aucun organisme."
@@ -404,13 +412,16 @@ def _(document: Invoice) -> View:
     amounts = []
     if settlement.sponsor_cents:
         amounts.append(_amount("Part prise en charge par un tiers financeur", settlement.sponsor_cents))
-    amounts.append(_amount("Montant payé par le patient", settlement.paid_cents, strong=True))
+    amounts += _patient_part(settlement)
     return _titles("Facture", document, subtitle=f"Facture n° {document.issue.number}") | {
         "acts": _acts(document.acts),
         "fee": french.amount(settlement.fee_cents),
         "amounts": amounts,
         "notes": [
-            "Facture acquittée. Acte réalisé à distance par vidéotransmission.",
+            (
+                f"{'Facture non soldée' if settlement.outstanding_cents else 'Facture acquittée'}. "
+                "Acte réalisé à distance par vidéotransmission."
+            ),
             (
                 "Acte non pris en charge par l'assurance maladie obligatoire : cette facture n'est pas une "
                 "feuille de soins. Certains organismes complémentaires le remboursent."
