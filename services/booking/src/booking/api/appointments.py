@@ -97,16 +97,16 @@ async def read_appointment(
     may: AccessDep,
     keyring: KeyringDep,
     sessions: SessionsDep,
-    transaction: Transaction,
     prefer: Prefer,
     response: Response,
 ) -> AppointmentRead:
     """With `Prefer: wait=N` it answers once a request is decided or waits for the patient."""
-    await _log_reading(transaction, may, appointment_id)
+    async with sessions.begin() as session:  # no connection is held while we wait
+        await _log_reading(session, may, appointment_id)
     if prefer:
-        await transaction.commit()  # gives the connection back while we wait
         await _settled(sessions, appointment_id, prefer)
-    return await _told(transaction, keyring, appointment_id, caller, response)
+    async with sessions() as session:
+        return await _told(session, keyring, appointment_id, caller, response)
 
 
 @router.get("/appointments/{appointment_id}/events", responses=responses(404))
