@@ -156,13 +156,13 @@ class Books:
         self._pool: asyncpg.Pool | None = None
 
     @asynccontextmanager
-    async def opened(self) -> AsyncIterator[None]:
+    async def opened(self) -> AsyncIterator[asyncpg.Pool]:
         async with asyncpg.create_pool(self._dsn, min_size=0, max_size=4) as pool:
             async with pool.acquire() as connection, connection.transaction():
                 await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
                 await connection.execute(_TABLES)
             self._pool = pool
-            yield
+            yield pool
             self._pool = None
 
     @property
@@ -320,7 +320,8 @@ async def _answer(
                VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
                ON CONFLICT (payer, biller_id, invoice_no) DO UPDATE
                SET attempt = excluded.attempt, batch_id = excluded.batch_id,
-                   amount_cents = excluded.amount_cents, paid_cents = excluded.paid_cents, reject_code = excluded.reject_code""",
+                   amount_cents = excluded.amount_cents, paid_cents = excluded.paid_cents,
+                   reject_code = excluded.reject_code""",
             *key,
             claim.attempt,
             batch.batch_id,

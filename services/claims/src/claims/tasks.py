@@ -8,7 +8,7 @@ from uuid import UUID
 
 import httpx
 
-from claims.clients import ClaimsGateway, GatewayAway, HttpGateway, Page
+from claims.clients import ClaimsGateway, GatewayAway, GatewayRefused, HttpGateway, Page
 from claims.usecases import legs, quotes, returns
 from claims.usecases.means import Means
 from common.db import Sessions
@@ -50,7 +50,12 @@ async def send_leg(context: TaskContext) -> Done:
         gathered = await legs.gather(session, resources.means, UUID(context.payload["leg_id"]), now=now)
     if gathered is None:
         return Done("left-with-another")
-    await resources.gateway.send(gathered.file)
+    try:
+        await resources.gateway.send(gathered.file)
+    except GatewayAway:
+        context.retry(_PATIENT.after(context.attempt), "gateway-away")
+    except GatewayRefused:
+        context.retry(_PATIENT.longest, "gateway-refused")  # until a person has looked, or the release after
     async with context.finish() as session:
         now = context.clock.now()
         await legs.mark_sent(session, resources.means, gathered.batch_id, now=now)
@@ -68,8 +73,10 @@ async def poll_returns(context: TaskContext) -> Done:
         cursor = await returns.find_cursor(session, GATEWAY)
     try:
         page = await resources.gateway.returns(after=cursor)
-    except GatewayAway as error:
-        context.retry(terms.poll_every, f"gateway-away: {error}")
+    except GatewayAway:
+        context.retry(terms.poll_every, "gateway-away")
+    except GatewayRefused:
+        context.retry(terms.poll_idle_every, "gateway-refused")
     await _import(context, resources, page)
     async with context.sessions.begin() as session:
         await returns.put_cursor(session, GATEWAY, page.cursor)

@@ -159,16 +159,17 @@ async def mark_sent(session: AsyncSession, means: Means, batch_id: UUID, *, now:
         stream = await store.lock_stream(session, leg.appointment_id)
         locked = await store.lock_leg(session, leg.id)
         if locked.state is State.BATCHED and locked.attempt == submission.attempt:
-            record_sent(session, means, stream, locked, submission, now=now)
-    batch.state = BatchState.SENT
-    batch.sent_at = now
+            await record_sent(session, means, stream, locked, submission, now=now)
+    batch.state, batch.sent_at = BatchState.SENT, batch.sent_at or now
 
 
-def record_sent(
+async def record_sent(
     session: AsyncSession, means: Means, stream: Stream, leg: Leg, submission: Submission, *, now: datetime
 ) -> None:
     _move(leg, Move.SEND, now=now)
     submission.sent_at = now
+    batch = await store.get_batch(session, submission.batch_id)
+    batch.state, batch.sent_at = BatchState.SENT, batch.sent_at or now
     leg.resend_by = None
     leg.ack_by = calendar.deadline(now, calendar.ACKNOWLEDGE, holidays=means.holidays)
     leg.pay_by = calendar.deadline(now, calendar.PAY, holidays=means.holidays)

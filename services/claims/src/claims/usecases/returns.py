@@ -46,7 +46,7 @@ async def _acknowledge(
         stream = await store.lock_stream(session, known.appointment_id)
         leg = await store.lock_leg(session, known.id)
         if leg.state is State.BATCHED and leg.attempt == submission.attempt:
-            legs.record_sent(session, means, stream, leg, submission, now=now)
+            await legs.record_sent(session, means, stream, leg, submission, now=now)
         if item.accepted and implied_receipt(leg.state):
             await legs.acknowledge(session, means, stream, leg, submission, now=now)
             moved = True
@@ -89,7 +89,7 @@ async def _catch_up(
 ) -> None:
     """A payer that answers an invoice has received it, whatever we have heard so far."""
     if leg.state is State.BATCHED and leg.attempt == submission.attempt:
-        legs.record_sent(session, means, stream, leg, submission, now=now)
+        await legs.record_sent(session, means, stream, leg, submission, now=now)
     if implied_receipt(leg.state):
         await legs.acknowledge(session, means, stream, leg, submission, now=now)
 

@@ -1,0 +1,434 @@
+"""The final price, its legs, and what each payer answers, up to the money or the reject."""
+
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from sqlalchemy import func, select
+
+from claims.clients import GatewayAway
+from claims.domain.leg import State
+from claims.domain.returns import PayerReturn, ReturnKind
+from claims.models import Invoice, Leg, LineState, Posting, Submission
+from claims.usecases import returns
+from common.messaging.records import APPLIED, ignored
+from common.money import Cents
+from support.claims import (
+    CONTRACTED,
+    NIR,
+    NOT_CONTRACTED,
+    PATIENT,
+    PRACTITIONER,
+    PSYCHOLOGIST,
+    SUPPORT,
+    Facts,
+    keyed,
+)
+
+COVERED = {"nir": NIR, "birth_date": "1985-05-14"}
+ALD = COVERED | {"exemptions": [{"kind": "ald", "from": "2020-01-01", "to": None}]}
+CSS = COVERED | {"exemptions": [{"kind": "css", "from": "2020-01-01", "to": None}]}
+
+
+def shown_legs(care_act) -> list[tuple[str, int, str]]:
+    return [(leg["payer_kind"], leg["amount_cents"], leg["state"]) for leg in care_act["legs"]]
+
+
+async def read_care_act(client, facts, headers=PATIENT):
+    answer = await client.get(f"/appointments/{facts.appointment_id}/care-act", headers=headers)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+@pytest.mark.parametrize(
+    ("coverage", "asked", "sheet", "advance", "legs"),
+    [
+        pytest.param(
+            COVERED | {"amc": CONTRACTED}, {}, "TP", 0, [("amo", 1750), ("amc", 750)], id="contracted AMC"
+        ),
+        pytest.param(
+            COVERED | {"amc": NOT_CONTRACTED}, {}, "TP+RECEIPT", 750, [("amo", 1750)], id="not contracted"
+        ),
+        pytest.param(None, {}, "PAPER", 2500, [], id="nothing known"),
+        pytest.param(COVERED, PSYCHOLOGIST, "INVOICE", 6000, [], id="psychologist"),
+        pytest.param(ALD, {"exemption_related": True}, "TP", 0, [("amo", 2500)], id="ALD-related"),
+        pytest.param(CSS, {}, "TP", 0, [("amo", 2500)], id="CSS: one claim with two benefit lines"),
+    ],
+)
+async def test_a_completed_consultation_is_priced_and_claimed(
+    world, client, given_coverage, coverage, asked, sheet, advance, legs
+) -> None:
+    facts = Facts(asked=asked)
+    if coverage is not None:
+        await given_coverage(facts, **coverage)
+
+    outcomes = await world.hear(facts.requested(), facts.started(), facts.completed())
+
+    assert outcomes == [APPLIED] * 3
+    published = await world.published(facts.appointment_id)
+    assert [kind for kind, _ in published] == ["quote-issued", "care-priced"] + ["leg-opened"] * len(legs)
+    priced = published[1][1]
+    assert (priced["sheet_mode"], priced["advance_cents"], priced["revision"]) == (sheet, advance, 2)
+    assert priced["amo_claim_cents"] + priced["amc_claim_cents"] + advance == priced["fee_cents"]
+    assert [(leg["payer_kind"], leg["amount_cents"]) for _, leg in published[2:]] == legs
+    care_act = await read_care_act(client, facts, SUPPORT)
+    assert shown_legs(care_act) == [(kind, amount, "ready") for kind, amount in legs]
+
+
+async def test_css_claims_both_benefits_from_the_fund(world, given_coverage) -> None:
+    facts = Facts()
+    await given_coverage(facts, **CSS)
+
+    await world.hear(facts.requested(), facts.completed())
+
+    async with world.sessions() as session:
+        [leg] = await session.scalars(select(Leg))
+    lines = [(line["benefit"], line["amount_cents"]) for line in leg.lines["lines"]]
+    assert lines == [("base", 1750), ("copayment-css", 750)]
+
+
+async def test_both_payers_pay(paying_world, client, given_coverage) -> None:
+    facts = Facts()
+    await given_coverage(facts, **COVERED, amc=CONTRACTED)
+    await paying_world.hear(facts.requested(), facts.completed())
+
+    await paying_world.work(rounds=6)
+
+    care_act = await read_care_act(client, facts)
+    assert shown_legs(care_act) == [("amo", 1750, "paid"), ("amc", 750, "paid")]
+    kinds = [kind for kind, _ in await paying_world.published(facts.appointment_id)]
+    assert kinds[2:] == [
+        "leg-opened",
+        "leg-opened",
+        "leg-sent",
+        "leg-acknowledged",
+        "leg-paid",
+        "leg-sent",
+        "leg-acknowledged",
+        "leg-paid",
+    ]
+    assert [leg["paid_cents"] for leg in care_act["legs"]] == [1750, 750]
+
+
+async def test_the_amc_is_asked_after_the_fund_has_acknowledged(
+    paying_world, payers, client, given_coverage
+) -> None:
+    facts = Facts()
+    await given_coverage(facts, **COVERED, amc=CONTRACTED)
+    await payers.script(payer="amo", behaviour="silence")
+    await paying_world.hear(facts.requested(), facts.completed())
+
+    await paying_world.work(rounds=6)
+
+    assert shown_legs(await read_care_act(client, facts)) == [("amo", 1750, "sent"), ("amc", 750, "ready")]
+
+
+async def test_a_leg_the_amc_rejects_leaves_an_open_balance_and_charges_nothing(
+    paying_world, payers, client, given_coverage
+) -> None:
+    facts = Facts()
+    await given_coverage(facts, **COVERED, amc=CONTRACTED)
+    await payers.script(payer=f"amc:{CONTRACTED['number']}", behaviour="reject", code="7001-001")
+    await paying_world.hear(facts.requested(), facts.completed())
+
+    await paying_world.work(rounds=6)
+
+    care_act = await read_care_act(client, facts)
+    assert shown_legs(care_act) == [("amo", 1750, "paid"), ("amc", 750, "rejected")]
+    rejected = care_act["legs"][1]
+    assert (rejected["reject_code"], rejected["reject_family"]) == ("7001-001", "amc")
+    [balance] = care_act["balances"]
+    assert (balance["amount_cents"], balance["state"], balance["collect"]) == (750, "open", False)
+    [opened] = [e for kind, e in await paying_world.published(facts.appointment_id) if kind == "balance-opened"]
+    assert (opened["reason"], opened["payer_kind"], opened["collect"]) == ("leg-rejected", "amc", False)
+
+
+async def test_an_unknown_insured_is_corrected_and_sent_again_under_the_same_invoice(
+    paying_world, payers, client, given_coverage
+) -> None:
+    facts = Facts()
+    given = await given_coverage(facts, **COVERED)
+    await payers.script(payer="amo", member=NIR, behaviour="reject", code="0250-050")
+    await paying_world.hear(facts.requested(), facts.completed())
+    await paying_world.work(rounds=4)
+    [leg] = (await read_care_act(client, facts))["legs"]
+    assert (leg["state"], leg["reject_family"]) == ("rejected", "rights")
+
+    await given_coverage(facts, etag=given.headers["ETag"], nir="255081416802538", birth_date="1985-05-14")
+    url = f"/appointments/{facts.appointment_id}/legs/{leg['id']}/correction"
+    headers = keyed(PRACTITIONER, "correct-it")
+    first, replay = await client.post(url, headers=headers), await client.post(url, headers=headers)
+    await paying_world.work(rounds=4)
+
+    assert (first.status_code, replay.status_code) == (200, 200)
+    assert replay.headers["Idempotency-Replayed"] == "true"
+    [paid] = (await read_care_act(client, facts))["legs"]
+    assert (paid["state"], paid["attempt"], paid["reject_code"]) == ("paid", 2, None)
+    assert len({attempt["invoice_no"] for attempt in paid["attempts"]}) == 1
+    assert paid["attempts"][0]["reject_code"] == "0250-050"
+    assert (await read_care_act(client, facts))["balances"] == []
+
+
+async def test_what_the_payer_has_settled_is_never_sent_again(
+    paying_world, payers, client, given_coverage
+) -> None:
+    facts = Facts()
+    await given_coverage(facts, **COVERED)
+    await payers.script(payer="amo", behaviour="reject", code="2900-005")
+    await paying_world.hear(facts.requested(), facts.completed())
+    await paying_world.work(rounds=4)
+    [leg] = (await read_care_act(client, facts))["legs"]
+
+    url = f"/appointments/{facts.appointment_id}/legs/{leg['id']}/correction"
+    answer = await client.post(url, headers=keyed(PRACTITIONER))
+
+    assert (answer.status_code, answer.json()["type"]) == (409, "urn:problem:leg-never-sent-again")
+
+
+async def test_a_refused_file_is_sent_again_by_itself(paying_world, payers, client, given_coverage) -> None:
+    facts = Facts()
+    await given_coverage(facts, **COVERED)
+    await payers.script(behaviour="negative-acknowledgement", times=1)
+    await paying_world.hear(facts.requested(), facts.completed())
+
+    await paying_world.work(rounds=6)
+
+    [leg] = (await read_care_act(client, facts))["legs"]
+    assert (leg["state"], leg["attempt"]) == ("paid", 2)
+    assert [attempt["accepted"] for attempt in leg["attempts"]] == [False, True]
+
+
+async def test_a_silent_payer_gets_the_file_again_after_two_working_days(
+    paying_world, payers, client, given_coverage
+) -> None:
+    facts = Facts()
+    await given_coverage(facts, **COVERED)
+    await payers.script(behaviour="silence", times=1)
+    await paying_world.hear(facts.requested(), facts.completed())
+    await paying_world.work(rounds=2)
+    [leg] = (await read_care_act(client, facts))["legs"]
+    assert leg["state"] == "sent"
+
+    paying_world.clock.shift += timedelta(days=5)
+    await paying_world.work(rounds=6)
+
+    [leg] = (await read_care_act(client, facts))["legs"]
+    assert (leg["state"], leg["attempt"]) == ("paid", 2)
+
+
+async def test_a_late_payer_is_marked_late_and_then_paid(
+    paying_world, payers, client, given_coverage
+) -> None:
+    facts = Facts()
+    await given_coverage(facts, **COVERED)
+    await payers.script(behaviour="late")
+    await paying_world.hear(facts.requested(), facts.completed())
+    await paying_world.work(rounds=3)
+
+    paying_world.clock.shift += timedelta(days=12)
+    await paying_world.work(rounds=2)
+    [late] = (await read_care_act(client, facts))["legs"]
+    paying_world.clock.shift += timedelta(days=5)
+    await paying_world.work(rounds=2)
+    [paid] = (await read_care_act(client, facts))["legs"]
+
+    assert (late["state"], paid["state"]) == ("payment-late", "paid")
+
+
+async def test_parts_of_a_payment_add_up(paying_world, payers, client, given_coverage) -> None:
+    facts = Facts()
+    await given_coverage(facts, **COVERED)
+    await payers.script(behaviour="partial", cents=1000)
+    await paying_world.hear(facts.requested(), facts.completed())
+
+    await paying_world.work(rounds=4)
+
+    [leg] = (await read_care_act(client, facts))["legs"]
+    assert (leg["state"], leg["paid_cents"]) == ("partially-paid", 1000)
+
+
+@pytest.mark.parametrize("behaviour", ["duplicate", "accept"])
+async def test_a_return_that_comes_again_changes_nothing(
+    paying_world, payers, client, given_coverage, behaviour
+) -> None:
+    facts = Facts()
+    await given_coverage(facts, **COVERED)
+    await payers.script(behaviour=behaviour)
+    await paying_world.hear(facts.requested(), facts.completed())
+    await paying_world.work(rounds=4)
+    before = await paying_world.published(facts.appointment_id)
+
+    page = await paying_world.resources.gateway.returns(after=None)
+    for item in (*reversed(page.items), *page.items, *page.items):
+        async with paying_world.sessions.begin() as session:
+            again = await returns.import_return(
+                session, paying_world.means, item, now=paying_world.clock.now()
+            )
+        assert again is None
+
+    assert await paying_world.published(facts.appointment_id) == before
+    async with paying_world.sessions() as session:
+        assert await session.scalar(select(func.sum(Posting.amount_cents))) == 1750
+    [leg] = (await read_care_act(client, facts))["legs"]
+    assert (leg["state"], leg["paid_cents"]) == ("paid", 1750)
+
+
+async def test_money_taken_back_after_the_payment(paying_world, payers, client, given_coverage) -> None:
+    facts = Facts()
+    await given_coverage(facts, **COVERED)
+    await payers.script(behaviour="reversal")
+    await paying_world.hear(facts.requested(), facts.completed())
+
+    await paying_world.work(rounds=4)
+
+    [leg] = (await read_care_act(client, facts))["legs"]
+    assert (leg["state"], leg["paid_cents"], leg["reversed_cents"]) == ("reversed", 0, 1750)
+    kinds = [kind for kind, _ in await paying_world.published(facts.appointment_id)]
+    assert kinds[-2:] == ["leg-paid", "leg-reversed"]
+
+
+async def given_sent_leg(world, given_coverage, facts) -> tuple[Leg, Submission]:
+    """A leg on its way, without payers: its batch was made and handed over."""
+    from claims.usecases import legs  # noqa: PLC0415
+
+    await given_coverage(facts, **COVERED)
+    await world.hear(facts.requested(), facts.completed())
+    async with world.sessions.begin() as session:
+        leg = (await session.scalars(select(Leg))).one()
+        gathered = await legs.gather(session, world.means, leg.id, now=world.clock.now())
+        assert gathered is not None
+    async with world.sessions.begin() as session:
+        await legs.mark_sent(session, world.means, gathered.batch_id, now=world.clock.now())
+    async with world.sessions() as session:
+        return (await session.scalars(select(Leg))).one(), (await session.scalars(select(Submission))).one()
+
+
+def answer_to(leg: Leg, submission: Submission, kind: ReturnKind, **overrides) -> PayerReturn:
+    fields = {
+        "payer": leg.payer,
+        "return_id": UUID(int=overrides.pop("number", 1)),
+        "line": 1,
+        "kind": kind,
+        "batch_id": submission.batch_id,
+        "biller_id": leg.biller_id,
+        "invoice_no": leg.invoice_no,
+        "attempt": 1,
+        "accepted": None,
+        "amount_cents": None,
+        "code": None,
+    }
+    return PayerReturn(**fields | overrides)
+
+
+async def imported(world, *items: PayerReturn) -> list[LineState | None]:
+    states = []
+    for item in items:
+        async with world.sessions.begin() as session:
+            states.append(
+                await returns.import_return(session, world.means, item, now=world.clock.now())
+            )
+    return states
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)])
+async def test_returns_in_any_order_end_in_the_same_books(world, given_coverage, order) -> None:
+    leg, submission = await given_sent_leg(world, given_coverage, Facts())
+    items = [
+        answer_to(leg, submission, ReturnKind.ACKNOWLEDGEMENT, number=1, accepted=True),
+        answer_to(leg, submission, ReturnKind.PAYMENT, number=2, amount_cents=Cents(1750)),
+        answer_to(leg, submission, ReturnKind.REVERSAL, number=3, amount_cents=Cents(1750)),
+    ]
+
+    await imported(world, *(items[each] for each in order))
+
+    async with world.sessions() as session:
+        after = await session.get_one(Leg, leg.id)
+        postings = (await session.execute(select(Posting.kind, Posting.amount_cents))).all()
+    assert (after.state, after.paid_cents, after.reversed_cents) == (State.REVERSED, 0, 1750)
+    assert sorted(tuple(row) for row in postings) == [("payment", 1750), ("reversal", 1750)]
+
+
+async def test_what_does_not_add_up_is_refused_and_posts_nothing(world, given_coverage) -> None:
+    leg, submission = await given_sent_leg(world, given_coverage, Facts())
+
+    states = await imported(
+        world,
+        answer_to(leg, submission, ReturnKind.PAYMENT, number=1, amount_cents=Cents(1751)),
+        answer_to(leg, submission, ReturnKind.PAYMENT, number=2, amount_cents=None),
+        answer_to(leg, submission, ReturnKind.PAYMENT, number=3, invoice_no="999999999"),
+        answer_to(leg, submission, ReturnKind.REJECT, number=4, code="oops"),
+        answer_to(leg, submission, ReturnKind.ACKNOWLEDGEMENT, number=5, batch_id=UUID(int=9), accepted=True),
+        answer_to(leg, submission, ReturnKind.PAYMENT, number=6, amount_cents=Cents(1750)),
+    )
+
+    assert states == [LineState.REFUSED] * 5 + [LineState.APPLIED]
+    async with world.sessions() as session:
+        assert (await session.get_one(Leg, leg.id)).state is State.PAID
+        assert await session.scalar(select(func.count()).select_from(Posting)) == 1
+
+
+async def test_claims_of_one_biller_travel_in_one_batch_with_their_own_numbers(
+    paying_world, payers, given_coverage
+) -> None:
+    first = Facts()
+    second, third = Facts(biller_id=first.biller_id), Facts(biller_id=first.biller_id)
+    for facts in (first, second, third):
+        await given_coverage(facts, **COVERED)
+        await paying_world.hear(facts.requested(), facts.completed())
+
+    await paying_world.work(rounds=4)
+
+    async with paying_world.sessions() as session:
+        batches = (await session.scalars(select(Submission.batch_id).distinct())).all()
+        numbers = (await session.scalars(select(Invoice.invoice_no).order_by(Invoice.invoice_no))).all()
+        states = (await session.scalars(select(Leg.state))).all()
+    assert len(batches) == 1
+    assert list(numbers) == ["000000001", "000000002", "000000003"]
+    assert list(states) == [State.PAID] * 3
+
+
+@pytest.mark.parametrize("answered", [True, False])
+async def test_a_worker_that_died_after_sending_claims_once(
+    paying_world, client, given_coverage, answered
+) -> None:
+    facts = Facts()
+    await given_coverage(facts, **COVERED)
+    await paying_world.hear(facts.requested(), facts.completed())
+    gateway = paying_world.resources.gateway
+    sent = []
+
+    class Dying:
+        async def send(self, batch) -> None:
+            sent.append(batch.id)
+            await gateway.send(batch)
+            if len(sent) == 1:
+                raise ConnectionError("killed before it could write that down")
+
+        async def returns(self, *, after):
+            if not answered and len(sent) == 1:
+                raise GatewayAway
+            return await gateway.returns(after=after)
+
+    paying_world.resources = type(paying_world.resources)(paying_world.means, Dying())
+    await paying_world.work(rounds=2)  # the payment may be there before we know that we have sent
+    paying_world.clock.shift += timedelta(minutes=1)
+    await paying_world.work(rounds=3)
+
+    assert len(sent) == (1 if answered else 2)
+    assert len(set(sent)) == 1
+    [leg] = (await read_care_act(client, facts))["legs"]
+    assert (leg["state"], leg["attempt"]) == ("paid", 1)
+    kinds = [kind for kind, _ in await paying_world.published(facts.appointment_id)]
+    assert kinds[-3:] == ["leg-sent", "leg-acknowledged", "leg-paid"]
+
+
+async def test_a_shortfall_becomes_a_balance_once(world, client, linked) -> None:
+    facts = Facts()
+    await linked(facts)
+    await world.hear(facts.requested(), facts.completed())
+
+    outcomes = await world.hear(facts.short(1750), facts.short(1750, sequence=3))
+
+    assert outcomes == [APPLIED, ignored("already-open")]
+    [balance] = (await read_care_act(client, facts))["balances"]
+    assert (balance["reason"], balance["amount_cents"]) == ("captured-less-than-due", 1750)
