@@ -78,7 +78,6 @@ class Gone(DomainError):
 async def create_thing(
     thing: ThingCreate,
     key: IdempotencyKey,
-    caller: CallerDep,
     transaction: Transaction,
     now: Now,
     request: Request,
@@ -199,9 +198,10 @@ async def read_file(patient_id: UUID, transaction: Transaction, seen: AccessDep)
 @router.get("/wait")
 async def wait_for_thing(prefer: Prefer, sessions: SessionsDep) -> dict[str, Any]:
     async def check(session: Any) -> str | None:
-        return await session.scalar(
+        found: str | None = await session.scalar(
             select(PractitionerKeyRow.rpps).where(PractitionerKeyRow.rpps == "awaited")
         )
+        return found
 
     return {"seconds": prefer, "found": await progress.wait_until(sessions, check, prefer)}
 

@@ -1,0 +1,128 @@
+"""Logs that are JSON and hold no personal data; traces that reach from one process to the next."""
+
+import json
+import logging
+import sys
+from typing import Any
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from pydantic import BaseModel, ValidationError
+
+from common import telemetry
+from common.telemetry import JsonFormatter, Metrics
+
+
+def line(formatter: JsonFormatter, **extra: str) -> dict[str, Any]:
+    record = logging.LogRecord("a.b", logging.INFO, "f.py", 1, "took %s", ("a hold",), sys.exc_info())
+    vars(record).update(extra)
+    said: dict[str, Any] = json.loads(formatter.format(record))
+    return said
+
+
+def test_a_line_has_what_was_bound_and_every_extra_field() -> None:
+    bound = telemetry.bind(service="payment", request_id="r1")
+    with telemetry.span("x") as traceparent:
+        said = line(JsonFormatter("local"), appointment_id="a1")
+    telemetry.unbind(bound)
+
+    assert said.pop("at").endswith("+00:00")
+    assert said == {
+        "level": "info",
+        "logger": "a.b",
+        "message": "took a hold",
+        "service": "payment",
+        "request_id": "r1",
+        "trace_id": traceparent[3:35],
+        "appointment_id": "a1",
+    }
+
+
+class Person(BaseModel):
+    nir: int
+
+
+@pytest.mark.parametrize("with_messages", [False, True])
+def test_what_an_exception_quotes_is_said_in_development_only(with_messages) -> None:
+    def refused() -> dict[str, Any]:
+        try:
+            try:
+                Person(nir="Dupont")
+            except ValidationError as error:
+                raise RuntimeError("Dupont again") from error
+        except RuntimeError:
+            return line(JsonFormatter("x", with_messages=with_messages))
+        return {}
+
+    said = refused()
+
+    assert [each["type"] for each in said["exception"]] == [
+        "builtins.RuntimeError",
+        "pydantic_core._pydantic_core.ValidationError",
+    ]
+    assert "test_telemetry.py" in said["exception"][0]["stack"][0]
+    assert ("Dupont" in json.dumps(said)) == with_messages
+
+
+def test_a_step_is_under_the_one_around_it_or_the_one_that_was_sent() -> None:
+    sent = f"00-{'1' * 32}-{'2' * 16}-01"
+    with telemetry.span("outer", parent=sent) as outer, telemetry.span("inner") as inner:
+        assert telemetry.traceparent() == inner
+
+    assert outer[:36] == inner[:36] == sent[:36]
+    assert len({outer, inner, sent}) == 3
+    assert telemetry.traceparent() is None
+
+
+@pytest.mark.parametrize("junk", ["", "x", f"00-{'0' * 32}-{'2' * 16}-01", f"00-{'g' * 32}-{'2' * 16}-01"])
+def test_a_trace_context_that_is_none_starts_a_new_trace(junk) -> None:
+    with telemetry.span("x", parent=junk) as here:
+        assert here.startswith("00-")
+        assert "0" * 32 not in here
+
+
+def test_with_an_exporter_the_steps_are_spans_of_one_trace(monkeypatch) -> None:
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
+    sent = f"00-{'1' * 32}-{'2' * 16}-01"
+
+    with (
+        telemetry.span("POST booking", kind="server", parent=sent) as server,
+        telemetry.span("relay", kind="producer") as produced,
+    ):
+        pass
+    with telemetry.span("payment", kind="consumer", parent=produced, attributes={"type": "x"}):
+        pass
+
+    spans = {span.name: span for span in exporter.get_finished_spans()}
+    assert {f"{span.context.trace_id:032x}" for span in spans.values()} == {"1" * 32}
+    assert f"{spans['relay'].parent.span_id:016x}" == server[36:52]
+    assert f"{spans['payment'].parent.span_id:016x}" == produced[36:52]
+    assert f"{spans['POST booking'].parent.span_id:016x}" == "2" * 16
+
+
+def test_each_registry_is_its_own() -> None:
+    one, other = Metrics("booking"), Metrics("payment")
+    one.set("outbox_rows", 3)
+    one.count("consumer_records_total", topic="t", outcome="applied")
+    other.observe("http_request_seconds", 0.01, method="GET", route="x")
+
+    assert b'outbox_rows{service="booking"} 3.0' in one.exposition()
+    assert b'consumer_records_total{outcome="applied",service="booking",topic="t"} 1.0' in one.exposition()
+    assert b"outbox_rows" not in other.exposition()
+
+
+def test_every_metric_has_its_labels() -> None:
+    metrics = Metrics("x")
+    for name, labels in telemetry._LABELS.items():  # noqa: SLF001
+        record = metrics.observe if name.endswith("http_request_seconds") else metrics.set
+        if name.endswith("_total"):
+            metrics.count(name, **dict.fromkeys(labels, "y"))
+        else:
+            record(name, 1, **dict.fromkeys(labels, "y"))
+
+    assert len(set(telemetry._LABELS)) == len(metrics._made)  # noqa: SLF001

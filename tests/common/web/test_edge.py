@@ -1,0 +1,161 @@
+"""Request ids, traces, health, metrics, limits and the clock: what every app has before it has a route."""
+
+import asyncio
+import re
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from fastapi import FastAPI
+from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from common import telemetry
+from common.clock import Clock
+from common.db import sessions_of
+from common.telemetry import Metrics
+from common.web.app import ops_app
+from support.small_app import client_of, small_app
+from support.tokens import Issuer
+
+
+def app_of(sessions, **options: Any) -> FastAPI:
+    return small_app(sessions, verifier=Issuer().verifier(), **options)
+
+
+async def test_a_request_id_is_kept_when_it_is_one_and_made_otherwise(sessions) -> None:
+    async with client_of(app_of(sessions)) as client:
+        kept = await client.get("/small/v1/nothing", headers={"X-Request-Id": "order-12345"})
+        made = [
+            await client.get("/small/v1/nothing", headers={"X-Request-Id": given})
+            for given in ("", "x y", "x" * 65, "a")
+        ]
+
+    assert kept.headers["x-request-id"] == kept.json()["request_id"] == "order-12345"
+    assert all(re.fullmatch("[0-9a-f]{32}", answer.headers["x-request-id"]) for answer in made)
+
+
+async def test_a_trace_goes_on_under_the_one_that_came_in(sessions) -> None:
+    app = app_of(sessions)
+
+    @app.get("/small/v1/trace")
+    async def read_trace() -> dict[str, str | None]:
+        return {"traceparent": telemetry.traceparent()}
+
+    came = f"00-{'a' * 32}-{'b' * 16}-01"
+    async with client_of(app) as client:
+        under = (await client.get("/small/v1/trace", headers={"traceparent": came})).json()["traceparent"]
+        fresh = (await client.get("/small/v1/trace", headers={"traceparent": "junk"})).json()["traceparent"]
+
+    assert re.fullmatch(f"00-{'a' * 32}-(?!{'b' * 16})[0-9a-f]{{16}}-01", under)
+    assert re.fullmatch("00-[0-9a-f]{32}-[0-9a-f]{16}-00", fresh)
+    assert telemetry.traceparent() is None
+
+
+async def test_health_says_when_the_database_is_away_or_the_process_ends(sessions) -> None:
+    nowhere = sessions_of(create_async_engine("postgresql+asyncpg://127.0.0.1:1/none"), None)
+    app, away = app_of(sessions), app_of(nowhere)
+    async with client_of(app) as client, client_of(away) as other:
+        live, ready = await client.get("/small/health/live"), await client.get("/small/health/ready")
+        app.state.stopping.set()
+        stopping = await client.get("/small/health/ready")
+        still_live, not_ready = await other.get("/small/health/live"), await other.get("/small/health/ready")
+
+    assert (live.json(), ready.json()) == ({"status": "live"}, {"status": "ready"})
+    assert (stopping.status_code, stopping.json()["detail"]) == (503, "stopping")
+    assert (still_live.status_code, not_ready.status_code) == (200, 503)
+    assert not_ready.json()["type"] == "urn:problem:not-ready"
+
+
+async def test_metrics_count_by_operation_and_each_app_counts_for_itself(sessions) -> None:
+    one, other = app_of(sessions), app_of(sessions)
+    async with client_of(one) as client, client_of(other) as stranger:
+        await client.get(f"/small/v1/things/{uuid4()}")
+        await client.get("/small/v1/nothing")
+        text = (await client.get("/small/metrics")).text
+        elsewhere = (await stranger.get("/small/metrics")).text
+
+    samples = {
+        (sample.labels["route"], sample.labels["status"]): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == "http_requests_total"
+    }
+    assert samples == {("read_thing", "404"): 1, ("none", "404"): 1}
+    assert "read_thing" not in elsewhere
+    assert 'http_requests_in_flight{service="small"} 1.0' in text
+
+
+async def test_a_public_route_is_limited_per_address(sessions) -> None:
+    async with client_of(app_of(sessions), client=("203.0.113.7", 1)) as client:
+        answers = [await client.get("/small/v1/public") for _ in range(4)]
+    async with client_of(app_of(sessions), client=("203.0.113.8", 1)) as client:
+        neighbour = await client.get("/small/v1/public")
+
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+    assert answers[0].headers["ratelimit-policy"] == '"public";q=3;w=60'
+    assert answers[-1].json()["type"] == "urn:problem:too-many-requests"
+    assert 1 <= int(answers[-1].headers["retry-after"]) <= 20
+    assert neighbour.status_code == 200
+
+
+async def test_the_clock_is_shifted_in_development_and_nowhere_else(sessions) -> None:
+    clock = Clock()
+    async with client_of(app_of(sessions, clock=clock)) as client:
+        shifted = await client.put("/small/development/clock", json={"shift_seconds": 3600})
+        wrong = await client.put("/small/development/clock", json={"shift_seconds": "3600"})
+    async with client_of(app_of(sessions, environment="production")) as client:
+        production = await client.put("/small/development/clock", json={"shift_seconds": 3600})
+
+    assert (shifted.status_code, shifted.json()["shift_seconds"]) == (200, 3600)
+    assert clock.shift == timedelta(hours=1)
+    assert (wrong.status_code, production.status_code) == (422, 404)
+
+
+async def test_a_clock_that_keeps_its_shift_may_refuse_to_go_back(sessions) -> None:
+    class Kept(Clock):
+        def advance(self, shift: timedelta) -> None:
+            raise ValueError(shift)
+
+    async with client_of(app_of(sessions, clock=Kept())) as client:
+        refused = await client.put("/small/development/clock", json={"shift_seconds": 1})
+
+    assert (refused.status_code, refused.json()["type"]) == (409, "urn:problem:clock-goes-back")
+
+
+async def test_a_worker_is_ready_when_nothing_is_missing() -> None:
+    missing = ["kafka"]
+
+    async def ready() -> list[str]:
+        return missing
+
+    app = ops_app(
+        service="small", environment="production", clock=Clock(), metrics=Metrics("small"), ready=ready
+    )
+    async with client_of(app) as client:
+        not_ready = await client.get("/small/health/ready")
+        missing.clear()
+        ready_now = await client.get("/small/health/ready")
+
+    assert (not_ready.status_code, not_ready.json()["detail"]) == (503, "kafka")
+    assert ready_now.status_code == 200
+
+
+async def test_connections_dropped_in_mid_request_leave_the_pool_empty(committed) -> None:
+    engine = create_async_engine(committed, pool_size=3, max_overflow=0)
+    app = app_of(sessions_of(engine, None))
+
+    async def dropped() -> None:
+        async with client_of(app) as client:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.002):
+                    await client.get("/small/v1/slow-statement")
+
+    for _ in range(10):
+        await asyncio.gather(*(dropped() for _ in range(10)))
+
+    assert engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+    async with client_of(app) as client:
+        assert (await client.get("/small/health/ready")).status_code == 200
+    await engine.dispose()
