@@ -1,0 +1,114 @@
+"""`make run`: start the platform, play the journeys, print what came of them, go on serving."""
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+import time
+from collections.abc import Coroutine
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from rich.console import Console
+
+from common.telemetry import JsonFormatter
+from local.apart import in_processes
+from local.configuration import ISSUER, SERVICES
+from local.errors import LocalError
+from local.journeys import report
+from local.journeys.api import JourneyFailed
+from local.journeys.player import play
+from local.only_one import only_one
+from local.paths import data_directory, make_directory
+from local.platform import Platform, in_one_process
+
+T = TypeVar("T")
+
+_PORT: Final = 8080
+_MEGABYTES: Final = 700
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make run", description=__doc__)
+    parser.add_argument("--once", action="store_true", help="end after the journeys, with a true exit status")
+    parser.add_argument("--processes", action="store_true", help="API and worker of each service apart")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write the table as JSON too")
+    parser.add_argument("--port", type=int, default=_PORT)
+    parser.add_argument("--data", type=Path, metavar="DIRECTORY", help="where the platform keeps its data")
+    parser.add_argument("--again", action="store_true", help="play the journeys anew, beside those of before")
+    arguments = parser.parse_args()
+    console = Console(highlight=False)
+    try:
+        directory = make_directory(arguments.data or data_directory(), megabytes=_MEGABYTES)
+        with ExitStack() as stack:
+            stack.enter_context(only_one(directory))
+            _log_to(directory / "platform.log")
+            return asyncio.run(_run(arguments, directory, console))
+    except (LocalError, JourneyFailed) as error:
+        print(f"make run: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"make run: {error.strerror or error}", file=sys.stderr)
+        return 1
+
+
+def _log_to(path: Path) -> None:
+    """The terminal shows the journeys; what the services say is in a file."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(JsonFormatter("platform", with_messages=True))
+    logging.basicConfig(handlers=[handler], level=logging.INFO)
+    logging.captureWarnings(capture=True)
+
+
+async def _run(arguments: argparse.Namespace, directory: Path, console: Console) -> int:
+    began = time.monotonic()
+    interrupted = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, interrupted.set)
+    console.print("starting PostgreSQL, broker, simulators and four services ...")
+    start = in_processes if arguments.processes else in_one_process
+    async with start(directory, port=arguments.port) as platform:
+        console.print(f"ready in {time.monotonic() - began:.1f} s: {platform.addresses.front}")
+        if platform.republished:
+            console.print(f"{platform.republished} events were published again to the new broker")
+        outcomes = await _unless(interrupted, play(platform, console, again=arguments.again))
+        if outcomes is None:
+            return 130
+        report.show(console, outcomes)
+        if arguments.report:
+            report.write(arguments.report, outcomes)
+        failed = report.unexpected(outcomes)
+        for each in failed:
+            console.print(f"[red]{each}[/red]")
+        if not arguments.once:
+            _say_where(platform, console)
+            await interrupted.wait()
+        return 1 if failed else 0
+
+
+async def _unless(interrupted: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """The result of `work`; None when somebody interrupted it."""
+    working, waiting = asyncio.ensure_future(work), asyncio.ensure_future(interrupted.wait())
+    try:
+        await asyncio.wait({working, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        return working.result() if working.done() else None
+    finally:
+        working.cancel()
+        waiting.cancel()
+        await asyncio.wait({working, waiting})
+
+
+def _say_where(platform: Platform, console: Console) -> None:
+    console.print(f"\nserving until Ctrl-C; data, PDF files and logs are in {platform.directory}")
+    for service in SERVICES:
+        console.print(f"  {service:10} {platform.addresses.apis[service]}/{service}/openapi.json")
+    front = platform.addresses.front
+    form = "-d grant_type=urn:dev:person -d role=patient -d subject=UUID"
+    console.print(f"  {'tokens':10} curl {form} {front}{ISSUER}/token")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The journeys of the demonstration, played through the public HTTP API alone."""
