@@ -4,16 +4,17 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from common.web import pages
-from common.web.access import AccessDep
-from common.web.deps import Cursor, CursorKey, Limit, Prefer, SessionsDep, Transaction
+from common.web.access import AccessDep, record
+from common.web.deps import Cursor, CursorKey, Limit, Now, Prefer, SessionsDep, Transaction
 from common.web.problems import problem, responses
 from documents import store
 from documents.api.auth import KeyringDep, StorageDep, wait_for_file
 from documents.api.schemas import DocumentPage, DocumentRead
 from documents.domain.content import Folder, Kind
-from documents.domain.visits import Status
+from documents.models import Document
 from documents.usecases import writing
 from documents.usecases.checking import DocumentNotFound
 
@@ -61,15 +62,21 @@ async def read_document(
     wait: Prefer,
 ) -> DocumentRead:
     """`Prefer: wait` waits while it is being drawn."""
-    row = await store.find_document(transaction, document_id)
+    if wait:
+        async with sessions() as session:
+            row = await _found(session, document_id)
+            await access.rights.may_see_patient(session, access.caller, row.patient_id)
+        await wait_for_file(sessions, document_id, seconds=wait)
+    row = await _found(transaction, document_id)
+    await access.patient(transaction, row.patient_id, what="document", purpose="care")
+    return DocumentRead.of(row, url=await writing.open_url(transaction, keyring, row))
+
+
+async def _found(session: AsyncSession, document_id: UUID) -> Document:
+    row = await store.find_document(session, document_id)
     if row is None:
         raise DocumentNotFound("no such document", retry_after=1)
-    await access.patient(transaction, row.patient_id, what="document", purpose="care")
-    if wait and row.status is Status.REQUESTED:
-        await transaction.commit()  # no connection is held while it waits
-        await wait_for_file(sessions, document_id, seconds=wait)
-        row = await store.find_document(transaction, document_id) or row
-    return DocumentRead.of(row, url=await writing.open_url(transaction, keyring, row))
+    return row
 
 
 @router.get(
@@ -81,15 +88,27 @@ async def read_document(
     },
 )
 async def read_content(
-    document_id: UUID, access: AccessDep, keyring: KeyringDep, storage: StorageDep, sessions: SessionsDep
+    document_id: UUID,
+    access: AccessDep,
+    keyring: KeyringDep,
+    storage: StorageDep,
+    sessions: SessionsDep,
+    now: Now,
 ) -> Response:
     """The sealed PDF. A withdrawn one is still given: it shows what was once handed out."""
     async with sessions() as session:
-        row = await store.find_document(session, document_id)
-        if row is None:
-            raise DocumentNotFound("no such document", retry_after=1)
+        row = await _found(session, document_id)
         await access.patient(session, row.patient_id, what=f"file:{row.kind}", purpose="care")
-        await session.commit()
+    async with sessions.begin() as session:
+        record(
+            session,
+            caller=access.caller,
+            patient_id=row.patient_id,
+            what=f"file:{row.kind}",
+            purpose="care",
+            allowed=True,
+            now=now,
+        )
     if row.storage_key is None or row.number is None:
         raise problem(409, "document-not-ready", "The document is being drawn.", headers={"Retry-After": "1"})
     sealed = await storage.get(row.storage_key)

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from common.crypto import Keyring
 from common.db import Sessions
 from common.web import idempotency
-from common.web.access import Access, AccessDep
+from common.web.access import Access, AccessDep, record
 from common.web.deps import Now, Prefer, SessionsDep
 from common.web.idempotency import IdempotencyKey, Key
 from common.web.problems import responses
@@ -94,15 +94,18 @@ async def _written(asked: Asked, write: Write, response: Response) -> DocumentRe
     """One transaction; then, after its commit, the wait for the file."""
     if asked.wait:
         await wait_for_visit(asked.sessions, asked.access, asked.appointment_id, seconds=asked.wait)
-    async with asked.sessions() as session:
-        stream = await store.find_stream(session, asked.appointment_id)
-        await asked.access.appointment(
-            session,
-            asked.appointment_id,
-            patient_id=None if stream is None else stream.patient_id,
-            what=asked.what,
-            purpose="care",
-        )
+    patient_id = await _allowed(asked)
+    async with asked.sessions.begin() as session:
+        if patient_id is not None:
+            record(
+                session,
+                caller=asked.access.caller,
+                patient_id=patient_id,
+                what=asked.what,
+                purpose="care",
+                allowed=True,
+                now=asked.now,
+            )
         earlier = await idempotency.begin(session, asked.key, now=asked.now)
         if earlier is None:
             document_id = (await write(session)).id
@@ -111,9 +114,19 @@ async def _written(asked: Asked, write: Write, response: Response) -> DocumentRe
             )
         else:
             document_id = UUID(earlier)
-        await session.commit()
     await wait_for_file(asked.sessions, document_id, seconds=asked.wait)
     return await _read(asked, document_id, response)
+
+
+async def _allowed(asked: Asked) -> UUID | None:
+    """Before the transaction, which must not be rolled back while booking is asked. Raises NotSeen."""
+    async with asked.sessions() as session:
+        stream = await store.find_stream(session, asked.appointment_id)
+        patient_id = None if stream is None else stream.patient_id
+        await asked.access.appointment(
+            session, asked.appointment_id, patient_id=patient_id, what=asked.what, purpose="care"
+        )
+        return patient_id
 
 
 async def _read(asked: Asked, document_id: UUID, response: Response) -> DocumentRead:
