@@ -223,7 +223,7 @@ async def list_entries(session: AsyncSession, appointment_id: UUID) -> Sequence[
 
 async def ledger_totals(session: AsyncSession) -> dict[Account, int]:
     query = select(LedgerRow.account, func.sum(LedgerRow.amount_cents)).group_by(LedgerRow.account)
-    return {account: int(total) for account, total in (await session.execute(query)).tuples()}
+    return {account: int(total) for account, total in await session.execute(query)}
 
 
 async def list_unbalanced_journals(session: AsyncSession) -> Sequence[str]:
