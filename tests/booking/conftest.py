@@ -2,6 +2,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 import asyncpg
 import httpx
@@ -83,6 +84,7 @@ def given_offers(client: httpx.AsyncClient) -> Callable[..., Awaitable[list[dict
         practitioner: dict[str, Any], *, at: datetime = NOW + timedelta(days=1), slots: int = 4
     ) -> list[dict[str, Any]]:
         """Quarters of an hour from `at` on, by one opening in the practitioner's agenda."""
+        at = at.astimezone(ZoneInfo(practitioner["time_zone"]))
         end = at + timedelta(minutes=15 * slots)
         opening = {
             "on": at.date().isoformat(),
