@@ -10,8 +10,6 @@ from uuid import UUID
 import httpx
 import pytest
 from fastapi import FastAPI
-from simulators.payers import Books, create_controls
-from simulators.payers import create_app as create_payers
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -28,6 +26,8 @@ from common.messaging.routes import Routes
 from common.messaging.tables import OutboxRow
 from common.messaging.task_worker import Performed, run_due
 from common.wake import LocalWake
+from simulators.payers import Books, create_controls
+from simulators.payers import create_app as create_payers
 from support.claims import ACCOUNT, GATEWAY_KEY, ISSUER, PATIENT, RPPS, Facts, settings_for
 from support.fixtures import database_of
 from support.postgres import Server

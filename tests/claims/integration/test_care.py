@@ -1,16 +1,17 @@
 """The final price, its legs, and what each payer answers, up to the money or the reject."""
 
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
 from sqlalchemy import func, select
 
-from claims.clients import GatewayAway
+from claims.clients import GatewayAway, Page
 from claims.domain.leg import State
 from claims.domain.returns import PayerReturn, ReturnKind
 from claims.models import Invoice, Leg, LineState, Posting, Submission
-from claims.usecases import returns
+from claims.usecases import legs, returns
 from common.messaging.records import APPLIED, ignored
 from common.money import Cents
 from support.claims import (
@@ -41,7 +42,7 @@ async def read_care_act(client, facts, headers=PATIENT):
 
 
 @pytest.mark.parametrize(
-    ("coverage", "asked", "sheet", "advance", "legs"),
+    ("coverage", "asked", "sheet", "advance", "claims"),
     [
         pytest.param(
             COVERED | {"amc": CONTRACTED}, {}, "TP", 0, [("amo", 1750), ("amc", 750)], id="contracted AMC"
@@ -56,7 +57,7 @@ async def read_care_act(client, facts, headers=PATIENT):
     ],
 )
 async def test_a_completed_consultation_is_priced_and_claimed(
-    world, client, given_coverage, coverage, asked, sheet, advance, legs
+    world, client, given_coverage, coverage, asked, sheet, advance, claims
 ) -> None:
     facts = Facts(asked=asked)
     if coverage is not None:
@@ -66,13 +67,13 @@ async def test_a_completed_consultation_is_priced_and_claimed(
 
     assert outcomes == [APPLIED] * 3
     published = await world.published(facts.appointment_id)
-    assert [kind for kind, _ in published] == ["quote-issued", "care-priced"] + ["leg-opened"] * len(legs)
+    assert [kind for kind, _ in published] == ["quote-issued", "care-priced"] + ["leg-opened"] * len(claims)
     priced = published[1][1]
     assert (priced["sheet_mode"], priced["advance_cents"], priced["revision"]) == (sheet, advance, 2)
     assert priced["amo_claim_cents"] + priced["amc_claim_cents"] + advance == priced["fee_cents"]
-    assert [(leg["payer_kind"], leg["amount_cents"]) for _, leg in published[2:]] == legs
+    assert [(leg["payer_kind"], leg["amount_cents"]) for _, leg in published[2:]] == claims
     care_act = await read_care_act(client, facts, SUPPORT)
-    assert shown_legs(care_act) == [(kind, amount, "ready") for kind, amount in legs]
+    assert shown_legs(care_act) == [(kind, amount, "ready") for kind, amount in claims]
 
 
 async def test_css_claims_both_benefits_from_the_fund(world, given_coverage) -> None:
@@ -139,7 +140,9 @@ async def test_a_leg_the_amc_rejects_leaves_an_open_balance_and_charges_nothing(
     assert (rejected["reject_code"], rejected["reject_family"]) == ("7001-001", "amc")
     [balance] = care_act["balances"]
     assert (balance["amount_cents"], balance["state"], balance["collect"]) == (750, "open", False)
-    [opened] = [e for kind, e in await paying_world.published(facts.appointment_id) if kind == "balance-opened"]
+    [opened] = [
+        e for kind, e in await paying_world.published(facts.appointment_id) if kind == "balance-opened"
+    ]
     assert (opened["reason"], opened["payer_kind"], opened["collect"]) == ("leg-rejected", "amc", False)
 
 
@@ -289,8 +292,6 @@ async def test_money_taken_back_after_the_payment(paying_world, payers, client, 
 
 async def given_sent_leg(world, given_coverage, facts) -> tuple[Leg, Submission]:
     """A leg on its way, without payers: its batch was made and handed over."""
-    from claims.usecases import legs  # noqa: PLC0415
-
     await given_coverage(facts, **COVERED)
     await world.hear(facts.requested(), facts.completed())
     async with world.sessions.begin() as session:
@@ -303,7 +304,7 @@ async def given_sent_leg(world, given_coverage, facts) -> tuple[Leg, Submission]
         return (await session.scalars(select(Leg))).one(), (await session.scalars(select(Submission))).one()
 
 
-def answer_to(leg: Leg, submission: Submission, kind: ReturnKind, **overrides) -> PayerReturn:
+def answer_to(leg: Leg, submission: Submission, kind: ReturnKind, **overrides: Any) -> PayerReturn:
     fields = {
         "payer": leg.payer,
         "return_id": UUID(int=overrides.pop("number", 1)),
@@ -324,9 +325,7 @@ async def imported(world, *items: PayerReturn) -> list[LineState | None]:
     states = []
     for item in items:
         async with world.sessions.begin() as session:
-            states.append(
-                await returns.import_return(session, world.means, item, now=world.clock.now())
-            )
+            states.append(await returns.import_return(session, world.means, item, now=world.clock.now()))
     return states
 
 
@@ -368,7 +367,7 @@ async def test_what_does_not_add_up_is_refused_and_posts_nothing(world, given_co
 
 
 async def test_claims_of_one_biller_travel_in_one_batch_with_their_own_numbers(
-    paying_world, payers, given_coverage
+    paying_world, given_coverage
 ) -> None:
     first = Facts()
     second, third = Facts(biller_id=first.biller_id), Facts(biller_id=first.biller_id)
@@ -404,7 +403,7 @@ async def test_a_worker_that_died_after_sending_claims_once(
             if len(sent) == 1:
                 raise ConnectionError("killed before it could write that down")
 
-        async def returns(self, *, after):
+        async def returns(self, *, after: str | None) -> Page:
             if not answered and len(sent) == 1:
                 raise GatewayAway
             return await gateway.returns(after=after)

@@ -17,7 +17,10 @@ ALD = COVERED | {"exemptions": [{"kind": "ald", "from": "2020-01-01", "to": None
     [
         pytest.param(COVERED | {"amc": CONTRACTED}, {}, (2500, 1750, 750, 0, "TP"), id="contracted AMC"),
         pytest.param(
-            COVERED | {"amc": NOT_CONTRACTED}, {}, (2500, 1750, 750, 750, "TP+RECEIPT"), id="AMC not contracted"
+            COVERED | {"amc": NOT_CONTRACTED},
+            {},
+            (2500, 1750, 750, 750, "TP+RECEIPT"),
+            id="AMC not contracted",
         ),
         pytest.param(COVERED, {}, (2500, 1750, 0, 750, "TP+RECEIPT"), id="NIR alone"),
         pytest.param(None, {}, (2500, 1750, 0, 2500, "PAPER"), id="nothing known"),
