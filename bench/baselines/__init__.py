@@ -1,0 +1,1 @@
+"""The bare ways: what is left when rights, idempotency, retries and order are left out."""

@@ -1,0 +1,121 @@
+"""A bare asyncpg loop that applies "nothing to hold" to an appointment with the very statements ours runs.
+
+No sessions, no models, no outcomes: a record that fails ends the loop.
+"""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from aiokafka import AIOKafkaConsumer
+
+from common.clock import wall
+from common.ids import uuid7
+from local.broker import CONSUMER
+
+_READ_MS: Final = 250
+
+_CLAIM: Final = """
+    INSERT INTO inbox (topic, key, applied) VALUES ($1, $2, int8multirange(int8range($3, $3, '[]')))
+    ON CONFLICT (topic, key) DO UPDATE SET applied = inbox.applied + EXCLUDED.applied
+    WHERE NOT inbox.applied @> CAST($3 AS bigint)
+    RETURNING applied <> int8multirange(int8range(1, upper(applied)))
+"""
+_CLAIM_ALL: Final = """
+    INSERT INTO inbox (topic, key, applied)
+    SELECT $1, key, range_agg(int8range(sequence, sequence, '[]'))
+    FROM unnest($2::varchar[], $3::bigint[]) AS record (key, sequence)
+    GROUP BY key ORDER BY key
+    ON CONFLICT (topic, key) DO UPDATE SET applied = inbox.applied + EXCLUDED.applied
+    WHERE NOT inbox.applied && EXCLUDED.applied
+    RETURNING key, applied <> int8multirange(int8range(1, upper(applied)))
+"""
+_PARKED: Final = """
+    SELECT DISTINCT key FROM dead_letter WHERE topic = $1 AND key = any($2) AND sequence IS NOT NULL
+"""
+_LOCK: Final = "SELECT * FROM appointment WHERE id = $1 FOR UPDATE"
+_CONFIRM: Final = "UPDATE appointment SET status = $1, payment_sequence = $2, version = $3 WHERE id = $4"
+_NOTE: Final = """
+    INSERT INTO history (appointment_id, sequence, fact, cause, at)
+    VALUES ($1, $2, $3, $4, $5), ($6, $7, $8, $9, $10) RETURNING id
+"""
+_PUBLISH: Final = """
+    INSERT INTO outbox (topic, key, sequence, headers, body) VALUES ($1, $2, $3, $4, $5) RETURNING id
+"""
+_ABOUT: Final = ("id", "patient_id", "account_id", "practitioner_id", "schedule_no", "starts_at", "ends_at")
+
+
+@dataclass(slots=True)
+class ApplyLoop:
+    pool: Any
+    bootstrap_servers: str
+    topic: str
+    batch: int
+    lanes: int
+    applied: int = 0
+    progressed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        consumer = AIOKafkaConsumer(
+            self.topic, bootstrap_servers=self.bootstrap_servers, group_id=self.topic, **CONSUMER
+        )
+        await consumer.start()
+        try:
+            lanes = [asyncio.Lock() for _ in range(self.lanes)]
+            while not stop.is_set():
+                read = await consumer.getmany(timeout_ms=_READ_MS)
+                work = [self._partition(lanes[where.partition % self.lanes], read[where]) for where in read]
+                await asyncio.gather(*work)
+                if read:
+                    await consumer.commit()
+        finally:
+            await consumer.stop()
+
+    async def _partition(self, lane: asyncio.Lock, records: Sequence[Any]) -> None:
+        for start in range(0, len(records), self.batch):
+            some = records[start : start + self.batch]
+            async with lane, self.pool.acquire() as connection, connection.transaction():
+                await self._apply(connection, some)
+            self.applied += len(some)
+            self.progressed.set()
+
+    async def _apply(self, connection: Any, records: Sequence[Any]) -> None:
+        headers = [{name: value.decode() for name, value in record.headers} for record in records]
+        keys = [each["ce_subject"] for each in headers]
+        sequences = [int(each["ce_sequence"]) for each in headers]
+        if self.batch == 1:
+            await connection.fetchval(_CLAIM, self.topic, keys[0], sequences[0])
+        else:
+            await connection.fetch(_CLAIM_ALL, self.topic, keys, sequences)
+        await connection.fetch(_PARKED, self.topic, keys)
+        for record, told, sequence in zip(records, headers, sequences, strict=True):
+            await _confirm(connection, json.loads(record.value), told, sequence, now=wall())
+
+
+async def _confirm(
+    connection: Any, body: dict[str, Any], told: dict[str, str], sequence: int, *, now: datetime
+) -> None:
+    row = await connection.fetchrow(_LOCK, UUID(body["appointment_id"]))
+    if row["status"] != "requested" or body["schedule_no"] != row["schedule_no"]:
+        raise ValueError(f"{row['id']} is {row['status']}")
+    version, cause = row["version"] + 1, told["ce_id"]
+    await connection.execute(_CONFIRM, "confirmed", sequence, version, row["id"])
+    happened_at = datetime.fromisoformat(told["ce_time"])
+    learnt = (row["id"], None, told["ce_type"], cause, happened_at)
+    await connection.fetch(_NOTE, *learnt, row["id"], version, "booking.appointment-confirmed", cause, now)
+    headers = told | {
+        "ce_id": str(uuid7(now)),
+        "ce_source": "/booking",
+        "ce_type": "booking.appointment-confirmed",
+        "ce_time": now.isoformat(),
+        "ce_sequence": f"{version:019d}",
+        "ce_dataschema": "urn:event:booking.appointment-confirmed:v1",
+        "ce_causationid": cause,
+    }
+    about = json.dumps({name: row[name] for name in _ABOUT}, default=str).encode()
+    publish = ("booking.appointment", str(row["id"]), version, json.dumps(headers), about)
+    await connection.fetchval(_PUBLISH, *publish)

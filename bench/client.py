@@ -1,0 +1,162 @@
+"""A lean HTTP client: requests are bytes made beforehand, so that a measurement is about the server."""
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from time import perf_counter
+from typing import Any, NamedTuple, Self
+
+
+class Answer(NamedTuple):
+    status: int
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Exchange(NamedTuple):
+    answer: Answer
+    seconds: float
+
+
+def get(path: str, *, token: str | None = None) -> bytes:
+    return _request("GET", path, {} if token is None else {"Authorization": f"Bearer {token}"}, b"")
+
+
+def post(
+    path: str, body: Mapping[str, Any], *, token: str | None = None, key: str | None = None, wait: int = 0
+) -> bytes:
+    """`wait`: seconds of `Prefer: wait`."""
+    headers = {"Content-Type": "application/json"}
+    if token is not None:
+        headers["Authorization"] = f"Bearer {token}"
+    if key is not None:
+        headers["Idempotency-Key"] = key
+    if wait:
+        headers["Prefer"] = f"wait={wait}"
+    return _request("POST", path, headers, json.dumps(body).encode())
+
+
+def _request(method: str, path: str, headers: Mapping[str, str], body: bytes) -> bytes:
+    told = {"Host": "127.0.0.1", "Content-Length": str(len(body)), **headers}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in told.items())
+    return f"{method} {path} HTTP/1.1\r\n{lines}\r\n".encode() + body
+
+
+class ServerAway(Exception):
+    """It closed the connection, or answered what this client does not read."""
+
+
+class Connection(asyncio.Protocol):
+    """One request at a time on a connection that stays open; answers must carry their length."""
+
+    def __init__(self) -> None:
+        self._buffer = b""
+        self._transport: Any = None
+        self._waiting: asyncio.Future[Answer] | None = None
+
+    @classmethod
+    async def open(cls, port: int) -> Self:
+        _, connection = await asyncio.get_running_loop().create_connection(cls, "127.0.0.1", port)
+        return connection
+
+    def close(self) -> None:
+        self._transport.close()
+
+    async def exchange(self, request: bytes) -> Exchange:
+        began = perf_counter()
+        self._waiting = asyncio.get_running_loop().create_future()
+        self._transport.write(request)
+        answer = await self._waiting
+        return Exchange(answer, perf_counter() - began)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_exception(ServerAway(str(exc)))
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        end = self._buffer.find(b"\r\n\r\n")
+        if end < 0 or self._waiting is None or self._waiting.done():
+            return
+        head = self._buffer[:end].lower()
+        at = head.find(b"content-length:")
+        if at < 0:
+            self._waiting.set_exception(ServerAway(head.decode("latin-1")))
+            return
+        length = int(head[at + 15 :].split(b"\r\n", 1)[0])
+        if len(self._buffer) >= end + 4 + length:
+            body = self._buffer[end + 4 : end + 4 + length]
+            self._buffer = self._buffer[end + 4 + length :]
+            self._waiting.set_result(Answer(int(head[9:12]), body))
+
+
+@asynccontextmanager
+async def connected(port: int, number: int) -> AsyncIterator[Sequence[Connection]]:
+    connections = [await Connection.open(port) for _ in range(number)]
+    try:
+        yield connections
+    finally:
+        for each in connections:
+            each.close()
+
+
+async def send_all(connections: Sequence[Connection], requests: Iterable[bytes]) -> list[Exchange]:
+    """Every request, as soon as one of the connections is free. Raises ServerAway."""
+    waiting = deque(requests)
+    exchanges: list[Exchange] = []
+
+    async def work(connection: Connection) -> None:
+        while waiting:
+            exchanges.append(await connection.exchange(waiting.popleft()))
+
+    async with asyncio.TaskGroup() as group:
+        for each in connections:
+            group.create_task(work(each))
+    return exchanges
+
+
+async def send_paced(
+    connections: Sequence[Connection],
+    requests: Sequence[bytes],
+    *,
+    per_second: float,
+    each: Callable[[int, Exchange], None],
+) -> None:
+    """Request number n leaves n / `per_second` after the start, whatever became of the others."""
+    free: asyncio.Queue[Connection] = asyncio.Queue()
+    for connection in connections:
+        free.put_nowait(connection)
+    began = perf_counter()
+
+    async def send(number: int, connection: Connection, request: bytes) -> None:
+        each(number, await connection.exchange(request))
+        free.put_nowait(connection)
+
+    async with asyncio.TaskGroup() as group:
+        for number, request in enumerate(requests):
+            await asyncio.sleep(max(began + number / per_second - perf_counter(), 0))
+            group.create_task(send(number, await free.get(), request))
+
+
+async def until_ready(port: int, path: str, *, seconds: float = 60) -> None:
+    """Raises TimeoutError when `path` does not answer 200 in time."""
+    async with asyncio.timeout(seconds):
+        while True:
+            try:
+                connection = await Connection.open(port)
+                try:
+                    ready = (await connection.exchange(get(path))).answer.status
+                finally:
+                    connection.close()
+            except (OSError, ServerAway):
+                ready = 0
+            if ready == 200:  # noqa: PLR2004
+                return
+            await asyncio.sleep(0.01)
