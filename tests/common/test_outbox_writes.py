@@ -2,6 +2,7 @@
 
 from uuid import UUID, uuid4
 
+import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Mapped
 
@@ -11,6 +12,19 @@ from common.events.payment import HoldWaivedV1
 from common.messaging import history, outbox
 from common.messaging.tables import HistoryRow, OutboxRow, StreamRoot
 from support.records import NOW
+
+
+class Woken:
+    def __init__(self) -> None:
+        self.kinds: list[str] = []
+
+    def set(self, kind: str) -> None:
+        self.kinds.append(kind)
+
+
+@pytest.fixture
+def wake() -> Woken:
+    return Woken()
 
 
 class Root(StreamRoot):
@@ -69,16 +83,14 @@ async def test_the_history_goes_on_after_the_last_id_a_reader_saw(sessions) -> N
 
 
 async def test_a_commit_wakes_the_relay_and_a_rollback_does_not(pool, wake) -> None:
-    woken: list[str] = []
-    wake.set = woken.append
     root = Root(uuid4())
     event = HoldWaivedV1(appointment_id=root.id, revision=1, schedule_no=1)
     async with pool() as session:
         outbox.add(session, root, event, now=NOW)
         await session.rollback()
-        assert woken == []
+        assert wake.kinds == []
 
     async with pool.begin() as session:
         outbox.add(session, Root(root.id), event, now=NOW)
 
-    assert woken == ["outbox"]
+    assert wake.kinds == ["outbox"]

@@ -141,7 +141,9 @@ class ConsumerContract:
 
         await eventually(all_there, within=self.within)
 
-    async def test_what_came_before_the_first_start_is_read_in_the_order_of_each_key(self, reader) -> None:
+    async def test_what_came_before_the_first_start_is_read_in_order(
+        self, reader: Reader
+    ) -> None:
         keys = [uuid4() for _ in range(7)]
         await self.send(reader, [each for n in range(1, 41) for key in keys for each in facts(key, n)])
 
@@ -150,7 +152,7 @@ class ConsumerContract:
 
         assert await reader.letters() == []
 
-    async def test_a_restart_goes_on_where_the_offsets_stand(self, reader) -> None:
+    async def test_a_restart_goes_on_where_the_offsets_stand(self, reader: Reader) -> None:
         key = uuid4()
         seen: list[int] = []
 
@@ -170,7 +172,7 @@ class ConsumerContract:
 
         assert seen == [1, 2, 3, 4]
 
-    async def test_records_that_come_twice_are_applied_once(self, reader) -> None:
+    async def test_records_that_come_twice_are_applied_once(self, reader: Reader) -> None:
         key, other = uuid4(), uuid4()
         await self.send(reader, [*facts(key, 1, 2, 1), *facts(other, 1), *facts(key, 2, 3)])
 
@@ -179,7 +181,7 @@ class ConsumerContract:
             await self.send(reader, [*facts(key, 1, 2, 3, 3, 4), *facts(other, 1, 2)])
             await self.until_applied(reader, {key: [1, 2, 3, 4], other: [1, 2]})
 
-    async def test_a_bug_parks_its_key_after_three_tries_and_nothing_else(self, reader) -> None:
+    async def test_a_bug_parks_its_key_after_three_tries_and_nothing_else(self, reader: Reader) -> None:
         bad, good = on_partition(1), on_partition(1)
         tries: Counter[int] = Counter()
 
@@ -198,7 +200,7 @@ class ConsumerContract:
 
         assert tries == {2: 4}  # the batch, and three times alone
 
-    async def test_a_redrive_brings_a_parked_key_back_in_order(self, reader) -> None:
+    async def test_a_redrive_brings_a_parked_key_back_in_order(self, reader: Reader) -> None:
         key, failing = uuid4(), True
 
         async def stumble(_session: AsyncSession, _key: UUID, _sequence: int) -> None:
@@ -219,7 +221,9 @@ class ConsumerContract:
         assert (redriven.outcomes, redriven.left, redriven.reason) == ((APPLIED, APPLIED), 0, None)
         assert await reader.letters() == []
 
-    async def test_a_lost_database_connection_holds_one_partition_until_it_is_back(self, reader) -> None:
+    async def test_a_lost_database_connection_is_waited_for(
+        self, reader: Reader
+    ) -> None:
         held, free = on_partition(0), on_partition(1)
         losses = 3
 
@@ -238,7 +242,7 @@ class ConsumerContract:
         assert losses == 0
         assert await reader.letters() == []
 
-    async def test_while_one_partition_waits_the_others_go_on(self, reader) -> None:
+    async def test_while_one_partition_waits_the_others_go_on(self, reader: Reader) -> None:
         held, free = on_partition(0), on_partition(1)
         away = True
 
@@ -256,7 +260,7 @@ class ConsumerContract:
             away = False
             await self.until_applied(reader, {held: [1], free: [1, 2, 3]})
 
-    async def test_a_version_nobody_reads_stops_its_partition_and_marks_nothing(self, reader) -> None:
+    async def test_a_version_nobody_reads_stops_its_partition_and_marks_nothing(self, reader: Reader) -> None:
         newer, other = on_partition(2), on_partition(3)
         [first, second] = facts(newer, 1, 2)
         headers = {**first.headers, "ce_dataschema": "urn:event:test.noted:v2"}
@@ -273,7 +277,9 @@ class ConsumerContract:
         async with reader.sessions() as session:
             assert list(await session.scalars(select(InboxRow.key))) == [str(other)]
 
-    async def test_a_record_without_an_envelope_is_listed_once_and_parks_nothing(self, reader) -> None:
+    async def test_a_record_without_an_envelope_is_listed_once(
+        self, reader: Reader
+    ) -> None:
         key = uuid4()
         [broken, *rest] = facts(key, 1, 1, 2)
         await self.send(reader, [replace(broken, headers={"ce_type": "\0"}), *rest])
@@ -288,7 +294,7 @@ class ConsumerContract:
 
         assert await reader.letters() == [(str(key), "envelope-unreadable")]
 
-    async def test_a_conflict_among_many_is_ignored_and_takes_nobody_with_it(self, reader) -> None:
+    async def test_a_conflict_among_many_is_ignored_and_takes_nobody_with_it(self, reader: Reader) -> None:
         late, others = on_partition(0), [on_partition(0) for _ in range(5)]
 
         async def refuse(_session: AsyncSession, key: UUID, _sequence: int) -> None:
@@ -303,7 +309,7 @@ class ConsumerContract:
 
         assert await reader.letters() == []
 
-    async def test_too_many_parked_keys_stop_the_consumer_until_a_redrive(self, reader) -> None:
+    async def test_too_many_parked_keys_stop_the_consumer_until_a_redrive(self, reader: Reader) -> None:
         bad, good = [uuid4() for _ in range(3)], uuid4()
         failing = True
 
@@ -324,7 +330,7 @@ class ConsumerContract:
             await self.until_applied(reader, {bad[0]: [1], good: [1]})
             assert consumer.health() == []
 
-    async def test_a_stop_finishes_the_record_in_hand_and_leaves_the_rest(self, reader) -> None:
+    async def test_a_stop_finishes_the_record_in_hand_and_leaves_the_rest(self, reader: Reader) -> None:
         key = uuid4()
         begun, go_on = asyncio.Event(), asyncio.Event()
 
@@ -361,7 +367,7 @@ class ConsumerContract:
 class GroupContract(ConsumerContract):
     """Several members in one group and one event loop; librdkafka's mock cannot do that."""
 
-    async def test_members_share_the_work_and_each_record_is_applied_once(self, reader) -> None:
+    async def test_members_share_the_work_and_each_record_is_applied_once(self, reader: Reader) -> None:
         keys = [on_partition(number) for number in range(PARTITIONS) for _ in range(3)]
         seen: Counter[tuple[UUID, int]] = Counter()
 
@@ -374,7 +380,7 @@ class GroupContract(ConsumerContract):
                 await self.send(reader, [each for key in keys for each in facts(key, n)])
             await self.until_applied(reader, {key: list(range(1, 31)) for key in keys})
 
-    async def test_a_rebalance_in_mid_work_loses_nothing_and_repeats_nothing(self, reader) -> None:
+    async def test_a_rebalance_in_mid_work_loses_nothing_and_repeats_nothing(self, reader: Reader) -> None:
         key = on_partition(0)
         many = [on_partition(number) for number in range(PARTITIONS)]
         begun, go_on = asyncio.Event(), asyncio.Event()

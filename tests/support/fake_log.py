@@ -99,7 +99,10 @@ class FakeLog:
     async def read(self, seconds: float) -> Mapping[TopicPartition, Sequence[FakeRecord]]:
         if self._cluster.down:
             raise KafkaConnectionError
-        found = self._waiting() or (await self._cluster.arrival(seconds), self._waiting())[1]
+        found = self._waiting()
+        if not found:
+            await self._cluster.arrival(seconds)
+            found = self._waiting()
         for each, records in found.items():
             self._positions[each] += len(records)
         return found

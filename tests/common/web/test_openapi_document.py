@@ -61,6 +61,8 @@ def test_headers_that_are_needed_are_required_and_queries_are_never_null() -> No
 
     assert create["idempotency-key"]["required"]
     assert change["if-match"]["required"]
+    assert [each["name"] for each in operations()["wait_for_thing"]["parameters"]] == ["Prefer"]
+    assert "Last-Event-ID" in {each["name"] for each in operations()["stream_events"]["parameters"]}
     assert listed["cursor"]["schema"]["type"] == "string"
     assert not listed["cursor"]["required"]
 

@@ -40,7 +40,7 @@ def upgrade() -> None:
         postgresql_partition_by="RANGE (archived_at)",
     )
     op.create_index(
-        op.f("ix_outbox_archive_topic_key_sequence"), "outbox_archive", ["topic", "key", "sequence"]
+        op.f("ix_outbox_archive_key_topic_sequence"), "outbox_archive", ["key", "topic", "sequence"]
     )
     op.create_table(
         "inbox",

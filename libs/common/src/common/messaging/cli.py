@@ -33,7 +33,7 @@ def main(
 ) -> int:
     """Runs one of COMMANDS, `arguments` beginning with its name; returns the exit status."""
     options = parser(service).parse_args(arguments)
-    return asyncio.run(_run(service, options, routes, postgres, kafka, clock))
+    return asyncio.run(run(service, options, routes=routes, postgres=postgres, kafka=kafka, clock=clock))
 
 
 def parser(service: str) -> argparse.ArgumentParser:
@@ -73,9 +73,10 @@ def parser(service: str) -> argparse.ArgumentParser:
     return commands
 
 
-async def _run(
+async def run(
     service: str,
     options: argparse.Namespace,
+    *,
     routes: Routes,
     postgres: PostgresSettings,
     kafka: KafkaSettings,

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 
-from common.events.topics import TOPICS
 from common.messaging import connections
 from common.messaging.kafka import producer_options
 from common.messaging.publishing import Publisher
@@ -13,15 +12,15 @@ _BATCH: Final = 500
 
 _OF_KEY: Final = """
     SELECT archived_at, id, topic, key, headers, body FROM outbox_archive
-    WHERE key = $1 AND topic = ANY ($2::text[]) ORDER BY topic, sequence
+    WHERE key = $1 AND ($2::text IS NULL OR topic = $2) ORDER BY topic, sequence
 """
 # In the order of the first time; a page at a time, so that no long transaction holds a partition.
 _PAGE: Final = """
     SELECT archived_at, id, topic, key, headers, body FROM outbox_archive
-    WHERE (archived_at, id) > ($1, $2) AND topic = ANY ($3::text[])
+    WHERE (archived_at, id) > ($1, $2) AND ($3::text IS NULL OR topic = $3)
     ORDER BY archived_at, id LIMIT $4
 """
-_FIRST: Final = "SELECT min(archived_at) FROM outbox_archive WHERE topic = ANY ($1::text[])"
+_FIRST: Final = "SELECT min(archived_at) FROM outbox_archive"
 
 
 async def replay(
@@ -39,13 +38,12 @@ async def replay(
     """
     if everything == (topic is not None or key is not None):
         raise ValueError("choose a key, a topic, or everything")
-    topics = [topic] if topic is not None else list(TOPICS)
     connection = await connections.connect(dsn, name="replay")
     publisher = Publisher(producer_options(kafka))
     count = 0
     try:
         await publisher.start()
-        async for rows in _pages(connection, topics, key):
+        async for rows in _pages(connection, topic, key):
             published = await publisher.publish(rows)
             if published.error is not None:
                 raise published.error
@@ -57,16 +55,16 @@ async def replay(
 
 
 async def _pages(
-    connection: Any, topics: list[str], key: str | None
+    connection: Any, topic: str | None, key: str | None
 ) -> AsyncIterator[list[Mapping[str, Any]]]:
     if key is not None:
-        rows = await connection.fetch(_OF_KEY, key, topics)
+        rows = await connection.fetch(_OF_KEY, key, topic)
         if rows:
             yield rows
         return
-    after, after_id = await connection.fetchval(_FIRST, topics), 0
+    after, after_id = await connection.fetchval(_FIRST), 0
     while after is not None:
-        rows = await connection.fetch(_PAGE, after, after_id, topics, _BATCH)
+        rows = await connection.fetch(_PAGE, after, after_id, topic, _BATCH)
         if not rows:
             return
         yield rows

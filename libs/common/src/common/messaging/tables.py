@@ -50,7 +50,7 @@ class OutboxArchiveRow(Base):
 
     __tablename__ = "outbox_archive"
     __table_args__ = (
-        Index(None, "topic", "key", "sequence"),
+        Index(None, "key", "topic", "sequence"),
         {"postgresql_partition_by": "RANGE (archived_at)"},
     )
 
