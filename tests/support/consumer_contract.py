@@ -141,9 +141,7 @@ class ConsumerContract:
 
         await eventually(all_there, within=self.within)
 
-    async def test_what_came_before_the_first_start_is_read_in_order(
-        self, reader: Reader
-    ) -> None:
+    async def test_what_came_before_the_first_start_is_read_in_order(self, reader: Reader) -> None:
         keys = [uuid4() for _ in range(7)]
         await self.send(reader, [each for n in range(1, 41) for key in keys for each in facts(key, n)])
 
@@ -221,9 +219,7 @@ class ConsumerContract:
         assert (redriven.outcomes, redriven.left, redriven.reason) == ((APPLIED, APPLIED), 0, None)
         assert await reader.letters() == []
 
-    async def test_a_lost_database_connection_is_waited_for(
-        self, reader: Reader
-    ) -> None:
+    async def test_a_lost_database_connection_is_waited_for(self, reader: Reader) -> None:
         held, free = on_partition(0), on_partition(1)
         losses = 3
 
@@ -277,9 +273,7 @@ class ConsumerContract:
         async with reader.sessions() as session:
             assert list(await session.scalars(select(InboxRow.key))) == [str(other)]
 
-    async def test_a_record_without_an_envelope_is_listed_once(
-        self, reader: Reader
-    ) -> None:
+    async def test_a_record_without_an_envelope_is_listed_once(self, reader: Reader) -> None:
         key = uuid4()
         [broken, *rest] = facts(key, 1, 1, 2)
         await self.send(reader, [replace(broken, headers={"ce_type": "\0"}), *rest])
