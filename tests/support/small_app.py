@@ -25,6 +25,7 @@ from common.web.etags import IfMatch
 from common.web.idempotency import IdempotencyKey
 from common.web.limits import rate_limited
 from common.web.problems import problem, responses
+from common.web.progress import LastEventId
 from common.web.schemas import In, Out
 from common.web.tables import PractitionerKeyRow
 
@@ -207,8 +208,9 @@ async def wait_for_thing(prefer: Prefer, sessions: SessionsDep) -> dict[str, Any
 
 
 @router.get("/appointments/{appointment_id}/events", response_class=StreamingResponse)
-async def stream_events(appointment_id: UUID, sessions: SessionsDep, request: Request) -> StreamingResponse:
-    last = progress.last_event_id(request)
+async def stream_events(
+    appointment_id: UUID, sessions: SessionsDep, request: Request, last: LastEventId
+) -> StreamingResponse:
     return progress.event_stream(
         sessions,
         appointment_id,

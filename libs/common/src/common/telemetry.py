@@ -5,7 +5,7 @@ import logging
 import re
 import secrets
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from datetime import UTC, datetime
@@ -85,6 +85,10 @@ class Metrics:
 
     def observe(self, name: MetricName, seconds: float, **labels: str) -> None:
         self._child(name, labels).observe(seconds)
+
+    def read(self, name: MetricName, value: Callable[[], float], **labels: str) -> None:
+        """A gauge that is computed when somebody looks."""
+        self._child(name, labels).set_function(value)
 
     def exposition(self) -> bytes:
         """The text Prometheus reads."""

@@ -97,6 +97,9 @@ def ops_app(
 def _app(service: str, title: str, version: str, lifespan: Lifespan | None) -> FastAPI:
     @asynccontextmanager
     async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+        # Routes are tried one after the other: these two, which nobody is in a hurry for, come last.
+        routes = app.router.routes
+        routes[:] = routes[2:] + routes[:2]
         if lifespan is None:
             yield
         else:
@@ -170,6 +173,7 @@ class Edge:
         self._service: str = state.service
         self._metrics: Metrics = state.metrics
         self._in_flight = 0
+        self._metrics.read("http_requests_in_flight", lambda: self._in_flight)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -178,7 +182,6 @@ class Edge:
         exchange = _Exchange(scope, receive, send)
         bound = telemetry.bind(service=self._service, request_id=exchange.request_id)
         self._in_flight += 1
-        self._metrics.set("http_requests_in_flight", self._in_flight)
         began = perf_counter()
         try:
             with telemetry.span(f"{scope['method']} {self._service}", kind="server", parent=exchange.traced):
@@ -191,7 +194,6 @@ class Edge:
     def _measure(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "name", "none")  # never the path: it holds ids
         method = scope["method"] if scope["method"] in _METHODS else "other"
-        self._metrics.set("http_requests_in_flight", self._in_flight)
         self._metrics.count("http_requests_total", method=method, route=route, status=str(status))
         self._metrics.observe("http_request_seconds", seconds, method=method, route=route)
 

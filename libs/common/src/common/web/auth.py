@@ -188,6 +188,10 @@ def _issuer_away() -> Problem:
 
 
 async def current_caller(request: Request) -> Caller:
+    """Who calls; found once per request, however many dependencies ask."""
+    known: Caller | None = request.scope.get("caller")
+    if known is not None:
+        return known
     header = request.headers.get("authorization")
     if header is None:
         raise _refused("token-missing", "Send a bearer token.", None)
@@ -195,7 +199,9 @@ async def current_caller(request: Request) -> Caller:
     if scheme.lower() != "bearer" or not token.strip():
         raise _refused("token-missing", "Send a bearer token.", None)
     verifier: Verifier = request.app.state.verifier
-    return await verifier.verify(token.strip())
+    caller = await verifier.verify(token.strip())
+    request.scope["caller"] = caller
+    return caller
 
 
 CallerDep = Annotated[Caller, Depends(current_caller)]

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated, Final
 
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from common.clock import Clock
@@ -56,10 +56,10 @@ async def _now(request: Request) -> datetime:
     return clock.now()
 
 
-async def _prefer(
-    prefer: Annotated[str | None, Header(description="wait=N, at most 10 seconds")] = None,
+async def preferred_wait(
+    request: Request,
 ) -> float:
-    for part in (prefer or "").replace(";", ",").split(","):
+    for part in request.headers.get("prefer", "").replace(";", ",").split(","):
         name, _, value = part.strip().partition("=")
         if name.strip().lower() == "wait" and value.strip().strip('"').isdecimal():
             return min(float(value.strip().strip('"')), MAX_WAIT_SECONDS)
@@ -73,4 +73,4 @@ Reading = Annotated[AsyncSession, Depends(_reading, scope="function")]
 SessionsDep = Annotated[Sessions, Depends(_sessions)]
 DirectDep = Annotated[Direct, Depends(_direct)]
 Now = Annotated[datetime, Depends(_now)]
-Prefer = Annotated[float, Depends(_prefer)]
+Prefer = Annotated[float, Depends(preferred_wait)]

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import Depends, Header
+from fastapi import Depends, Request
 
 from common.web.problems import Problem
 
@@ -21,15 +21,16 @@ def check(if_match: str | None, version: int) -> None:
         raise Problem(412, "precondition-failed", "It has changed since you read it; read it again.")
 
 
-async def required_version(if_match: Annotated[str | None, Header()] = None) -> str:
+async def required_version(request: Request) -> str:
+    if_match = request.headers.get("if-match")
     if if_match is None:
         raise Problem(428, "precondition-required", "Send If-Match with the ETag of what you read.")
     return if_match
 
 
-async def _optional(if_match: Annotated[str | None, Header()] = None) -> str | None:
-    return if_match
+async def optional_version(request: Request) -> str | None:
+    return request.headers.get("if-match")
 
 
 IfMatch = Annotated[str, Depends(required_version)]
-IfMatchOptional = Annotated[str | None, Depends(_optional)]  # PUT that creates or replaces; then `check`
+IfMatchOptional = Annotated[str | None, Depends(optional_version)]  # PUT; then `check`

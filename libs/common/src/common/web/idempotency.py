@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Final
 
-from fastapi import Depends, Header, Request, Response
+from fastapi import Depends, Request, Response
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from common.db import Direct
 from common.errors import DomainError, Refusal
-from common.web.auth import CallerDep
+from common.web.auth import current_caller
 from common.web.problems import Problem
 
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
@@ -46,14 +46,10 @@ class Key:
         return (self.scope, self.fingerprint, status, reference, now)
 
 
-async def required_key(
-    request: Request,
-    response: Response,
-    caller: CallerDep,
-    idempotency_key: Annotated[
-        str | None, Header(description="Chosen by the caller, new for each intent")
-    ] = None,
-) -> Key:
+async def required_key(request: Request, response: Response) -> Key:
+    """Reads header and caller itself: declared ones cost each request more than all of this together."""
+    caller = await current_caller(request)
+    idempotency_key = request.headers.get("idempotency-key")
     if idempotency_key is None:
         raise Problem(400, "idempotency-key-missing", "Send the header Idempotency-Key.")
     if not _KEY.fullmatch(idempotency_key):
@@ -64,7 +60,7 @@ async def required_key(
     canonical = json.dumps(json.loads(body), sort_keys=True, separators=(",", ":")) if body else ""
     return Key(
         scope=hashlib.sha256(scope.encode()).hexdigest(),
-        fingerprint=hashlib.sha256(f"{request.url.path}|{canonical}".encode()).digest(),
+        fingerprint=hashlib.sha256(f"{request.scope['path']}|{canonical}".encode()).digest(),
         response=response,
     )
 

@@ -9,10 +9,23 @@ from fastapi.routing import APIRoute
 
 from common.web import etags, idempotency
 from common.web.auth import current_caller
+from common.web.deps import preferred_wait
 from common.web.limits import RateLimit
 from common.web.problems import ProblemDetails, declared
+from common.web.progress import given_last_event_id
 
-_REQUIRED_HEADERS: Final = {"idempotency-key": idempotency.required_key, "if-match": etags.required_version}
+# Headers that dependencies read by themselves: name, whether one must send it, and what for.
+_HEADERS: Final[dict[Any, tuple[str, bool, str]]] = {
+    idempotency.required_key: (
+        "Idempotency-Key",
+        True,
+        "New for each intent, the same when sent again",
+    ),
+    etags.required_version: ("If-Match", True, "The ETag of what was read"),
+    etags.optional_version: ("If-Match", False, "The ETag of what was read; needed to replace"),
+    preferred_wait: ("Prefer", False, "wait=N: answer later, when there is more to say; at most 10 seconds"),
+    given_last_event_id: ("Last-Event-ID", False, "Go on after this event"),
+}
 _FRAMEWORK: Final = ("HTTPValidationError", "ValidationError")
 
 
@@ -71,7 +84,7 @@ def _dependencies(dependant: Any) -> Iterator[Any]:
 
 def _complete(operation: dict[str, Any], needed: set[Any]) -> None:
     codes = {422, 500, 503}
-    if current_caller in needed:
+    if needed & {current_caller, idempotency.required_key}:
         operation["security"] = [{"bearer": []}]
         codes |= {401, 403, 404}
     if any(isinstance(each, RateLimit) for each in needed):
@@ -80,17 +93,18 @@ def _complete(operation: dict[str, Any], needed: set[Any]) -> None:
         codes |= {400, 413, 415}
     if idempotency.required_key in needed:
         codes |= {400, 409}
-    if etags.required_version in needed:
+    if needed & {etags.required_version, etags.optional_version}:
         codes |= {412, 428}
     responses = operation["responses"]
     for code in sorted(codes):
         if str(code) not in responses or code == 422:  # noqa: PLR2004 - FastAPI has put its own there
             responses[str(code)] = declared(code)
     operation["responses"] = dict(sorted(responses.items()))
+    for dependency in (each for each in _HEADERS if each in needed):
+        name, required, about = _HEADERS[dependency]
+        header = {"name": name, "in": "header", "required": required, "description": about}
+        operation.setdefault("parameters", []).append(header | {"schema": {"type": "string"}})
     for parameter in operation.get("parameters", []):
-        required = _REQUIRED_HEADERS.get(parameter["name"].lower())
-        if parameter["in"] == "header" and required in needed:
-            parameter["required"] = True
         parameter["schema"] = _without_null(parameter.get("schema", {}))
 
 

@@ -3,10 +3,10 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Final, TypeVar
+from typing import Annotated, Final, TypeVar
 from uuid import UUID
 
-from fastapi import Request
+from fastapi import Depends, Request
 from fastapi.responses import StreamingResponse
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -52,6 +52,13 @@ def last_event_id(request: Request) -> int:
     if not given.isascii() or not given.isdecimal() or int(given) > _MAX_ID:
         raise Problem(422, "last-event-id-invalid", "Last-Event-ID is not one of ours.")
     return int(given)
+
+
+async def given_last_event_id(request: Request) -> int:
+    return last_event_id(request)
+
+
+LastEventId = Annotated[int, Depends(given_last_event_id)]
 
 
 def event_stream(
