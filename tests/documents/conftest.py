@@ -36,7 +36,7 @@ template, engine = database_of("documents")
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock(read=lambda: NOW)
+    return Clock(read=lambda: NOW + timedelta(microseconds=123_456))  # as real clocks do
 
 
 @pytest.fixture

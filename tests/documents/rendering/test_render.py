@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from time import perf_counter
 
@@ -47,6 +47,13 @@ def test_a_document_is_conformant_and_always_the_same_bytes(name) -> None:
         rb">\s+<", b"><", pdf
     )
     assert b"<pdfuaid:part>1</pdfuaid:part>" in pdf
+
+
+def test_a_moment_has_fractions_and_a_zone_and_its_document_none() -> None:
+    document = SAMPLES["invoice"]
+    paris = document.issue.issued_at.astimezone(timezone(timedelta(hours=1))).replace(microsecond=987_654)
+
+    assert render(replace(document, issue=replace(document.issue, issued_at=paris))) == render(document)
 
 
 @needs_pdftotext

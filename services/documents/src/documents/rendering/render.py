@@ -2,6 +2,7 @@
 
 import json
 import threading
+from datetime import UTC
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -34,7 +35,8 @@ def render(document: AnyDocument) -> bytes:
         format="pdf",
         pdf_standards=["a-2a", "ua-1"],
         sys_inputs={"data": json.dumps(view(document), ensure_ascii=False)},
-        timestamp=document.issue.issued_at,
+        # PDF knows no fractions of a second, and the compiler refuses them.
+        timestamp=document.issue.issued_at.astimezone(UTC).replace(microsecond=0),
     )
     if not isinstance(compiled, bytes):
         raise TypeError("the compiler gave no single file")
