@@ -177,6 +177,7 @@ def given_appointment(sessions: Sessions) -> Callable[..., Awaitable[Appointment
                 first_name="Éloïse",
                 last_name="Durand",
                 display_name="Dr Éloïse Durand",
+                sort_name="durand eloise",
                 street="3 rue du Port",
                 postal_code="29200",
                 city="Brest",

@@ -168,6 +168,7 @@ def upgrade() -> None:
         sa.Column("first_name", sa.String(), nullable=False),
         sa.Column("last_name", sa.String(), nullable=False),
         sa.Column("display_name", sa.String(), nullable=False),
+        sa.Column("sort_name", sa.String(), nullable=False),
         sa.Column("street", sa.String(), nullable=False),
         sa.Column("postal_code", sa.String(), nullable=False),
         sa.Column("city", sa.String(), nullable=False),
@@ -191,6 +192,7 @@ def upgrade() -> None:
         ["profession", "specialty"],
         unique=False,
     )
+    op.create_index(op.f("ix_practitioner_sort_name_id"), "practitioner", ["sort_name", "id"], unique=False)
     op.create_index("ix_practitioner_words", "practitioner", ["words"], unique=False, postgresql_using="gin")
     op.create_table(
         "agenda_exception",
@@ -298,6 +300,7 @@ def downgrade() -> None:
     op.drop_table("agenda_rule")
     op.drop_index(op.f("ix_agenda_exception_practitioner_id"), table_name="agenda_exception")
     op.drop_table("agenda_exception")
+    op.drop_index(op.f("ix_practitioner_sort_name_id"), table_name="practitioner")
     op.drop_index("ix_practitioner_words", table_name="practitioner", postgresql_using="gin")
     op.drop_index(op.f("ix_practitioner_profession_specialty"), table_name="practitioner")
     op.drop_table("practitioner")

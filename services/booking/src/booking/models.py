@@ -43,6 +43,7 @@ class Practitioner(StreamRoot, Base):
         UniqueConstraint("no"),
         Index("ix_practitioner_words", "words", postgresql_using="gin"),
         Index(None, "profession", "specialty"),
+        Index(None, "sort_name", "id"),
         CheckConstraint("fee_cents > 0", name="fee_is_positive"),
     )
 
@@ -62,6 +63,7 @@ class Practitioner(StreamRoot, Base):
     first_name: Mapped[str]
     last_name: Mapped[str]
     display_name: Mapped[str]
+    sort_name: Mapped[str]  # last and first name without capitals and accents
     street: Mapped[str]
     postal_code: Mapped[str]
     city: Mapped[str]

@@ -123,8 +123,8 @@ async def list_practitioners(
     if available_before is not None:
         query = query.where(free < available_before)
     if after is not None:
-        query = query.where(tuple_(Practitioner.display_name, Practitioner.id) > tuple_(*after))
-    query = query.order_by(Practitioner.display_name, Practitioner.id).limit(limit)
+        query = query.where(tuple_(Practitioner.sort_name, Practitioner.id) > tuple_(*after))
+    query = query.order_by(Practitioner.sort_name, Practitioner.id).limit(limit)
     return [FoundPractitioner(*row) for row in await session.execute(query)]
 
 

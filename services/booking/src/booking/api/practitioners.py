@@ -70,7 +70,7 @@ async def list_practitioners(
     )
     items = [PractitionerFound.found(*each) for each in found[:limit]]
     more = len(found) > limit
-    last = [items[-1].display_name, str(items[-1].id)] if more else []
+    last = [found[limit - 1].practitioner.sort_name, str(items[-1].id)] if more else []
     return PractitionerPage(items=items, next_cursor=pages.encode(last, key=key) if more else None)
 
 

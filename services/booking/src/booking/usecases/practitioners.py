@@ -168,6 +168,7 @@ async def extend_agenda(session: AsyncSession, practitioner_id: UUID, *, now: da
 
 
 def _index(practitioner: Practitioner) -> None:
+    practitioner.sort_name = folded(f"{practitioner.last_name} {practitioner.first_name}")
     words = folded(
         f"{practitioner.display_name} {practitioner.first_name} {practitioner.last_name} {practitioner.city}"
     )

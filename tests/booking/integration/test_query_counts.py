@@ -1,0 +1,84 @@
+"""How often the hot paths go to the database: a round trip more is a decision, not an accident."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from support.booking import PATIENT
+
+
+class Counted:
+    """A pool that remembers what it was asked."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+        self.asked: list[str] = []
+
+    async def fetchrow(self, query: str, *arguments: Any) -> Any:
+        self.asked.append(query)
+        return await self._pool.fetchrow(query, *arguments)
+
+
+@pytest.fixture
+def statements(app) -> Any:
+    @contextmanager
+    def statements() -> Iterator[list[str]]:
+        seen: list[str] = []
+
+        def remember(_c: Any, _k: Any, statement: str, *_: Any) -> None:
+            seen.append(statement)
+
+        engine = app.state.sessions.kw["bind"].sync_engine
+        event.listen(engine, "before_cursor_execute", remember)
+        yield seen
+        event.remove(engine, "before_cursor_execute", remember)
+
+    return statements
+
+
+async def test_a_request_is_two_round_trips(
+    app, statements, given_practitioner, given_offers, given_patient, request_time
+) -> None:
+    [offer, *_] = await given_offers(await given_practitioner())
+    patient = await given_patient()
+    desk = app.state.desk
+    counted = Counted(desk.direct)
+    app.state.desk = type(desk)(counted, desk.sessions, desk.keyring, desk.wake, desk.decide_within)
+
+    with statements() as seen:
+        answer = await request_time(offer, patient)
+
+    assert answer.status_code == 201
+    assert (len(counted.asked), seen) == (2, [])
+
+
+async def test_a_list_reads_as_often_for_one_as_for_four(
+    client, statements, given_practitioner, given_offers, given_patient, request_time
+) -> None:
+    offers = await given_offers(await given_practitioner())
+    patient = await given_patient()
+    await request_time(offers[0], patient)
+    with statements() as one:
+        await client.get("/appointments", headers=PATIENT)
+    for offer in offers[1:]:
+        await request_time(offer, patient)
+
+    with statements() as four:
+        answer = await client.get("/appointments", headers=PATIENT)
+
+    assert len(answer.json()["items"]) == 4
+    assert len(four) == len(one) == 2
+
+
+async def test_searches_are_one_query(client, statements, given_practitioner, given_offers) -> None:
+    await given_offers(await given_practitioner())
+
+    with statements() as offers:
+        await client.get("/offers", params={"profession": "physician"})
+    with statements() as practitioners:
+        await client.get("/practitioners", params={"q": "durand"})
+
+    assert (len(offers), len(practitioners)) == (1, 1)
