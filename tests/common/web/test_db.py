@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import exc, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from common.db import direct_pool, engine_of, sessions_of
+from common.db import NoRoom, check_room, direct_pool, engine_of, sessions_of
 from common.settings import PostgresSettings
 from common.web.tables import PractitionerKeyRow
 from support.small_app import client_of, small_app
@@ -67,6 +67,13 @@ async def test_only_a_commit_wakes_and_only_once(engine_in_use) -> None:
         await session.commit()
 
     assert (before, woken.kinds) == ([], ["outbox"])
+
+
+async def test_pools_that_the_server_cannot_hold_stop_the_start(engine_in_use) -> None:
+    await check_room(engine_in_use, wanted=10)
+
+    with pytest.raises(NoRoom, match="1000000"):
+        await check_room(engine_in_use, wanted=1_000_000)
 
 
 async def test_a_session_that_reads_refuses_to_write(engine_in_use) -> None:

@@ -218,6 +218,15 @@ async def test_on_a_miss_booking_is_asked_once_a_minute_and_no_connection_is_hel
     assert booking.asked[0] == {"subject": str(ACCOUNT), "patient_id": str(PATIENT)}
 
 
+async def test_what_was_read_before_booking_is_asked_is_still_there(sessions) -> None:
+    await learnt(sessions, published())
+    async with Booking().client() as client, sessions() as session:
+        row = await session.get_one(PractitionerKeyRow, DOCTOR)
+        await GrantedRights(client).may_see_patient(session, caller(Role.PATIENT), PATIENT)
+
+        assert row.rpps == RPPS
+
+
 @pytest.mark.parametrize("booking", [Booking(allowed=False), Booking(status=404), Booking(status=500)])
 async def test_a_no_is_never_remembered(sessions, booking) -> None:
     async with booking.client() as client, sessions() as session:
@@ -296,6 +305,21 @@ async def test_the_log_comes_in_pages(sessions, rights) -> None:
     assert len(first["items"]) == 2
     assert len(rest.json()["items"]) == 1
     assert rest.json()["next_cursor"] is None
+
+
+async def test_an_access_cannot_be_noted_where_nothing_commits(sessions) -> None:
+    async with sessions() as session:
+        session.info["reading"] = True
+        with pytest.raises(RuntimeError, match="never commits"):
+            access.record(
+                session,
+                caller=caller(Role.PATIENT),
+                patient_id=PATIENT,
+                what="file",
+                purpose="care",
+                allowed=True,
+                now=NOW,
+            )
 
 
 async def test_a_line_of_the_log_cannot_be_changed(sessions) -> None:

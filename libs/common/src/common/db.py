@@ -116,6 +116,23 @@ def direct_pool(settings: PostgresSettings, *, name: str, size: int) -> asyncpg.
     )
 
 
+class NoRoom(Exception):
+    """The server takes fewer connections than the pools may open: found at the start, not under load."""
+
+
+async def check_room(engine: AsyncEngine, *, wanted: int) -> None:
+    """`wanted` is the sum of the pools of every process on this server. Raises NoRoom."""
+    async with engine.connect() as connection:
+        room = await connection.scalar(
+            sa.text(
+                "SELECT current_setting('max_connections')::int"
+                " - current_setting('superuser_reserved_connections')::int"
+            )
+        )
+    if wanted > room:
+        raise NoRoom(f"the pools may open {wanted} connections, the server takes {room}")
+
+
 async def _keep(_: object) -> None:
     """Asyncpg has rolled back an open transaction by now; there is nothing else to clean."""
 

@@ -128,7 +128,12 @@ def unbind(token: Token[Mapping[str, str]]) -> None:
     _bound.reset(token)
 
 
-_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {
+    "message",
+    "asctime",
+    "taskName",
+    "color_message",  # uvicorn says it twice
+}
 
 
 class JsonFormatter(logging.Formatter):

@@ -31,6 +31,8 @@ def record(
     now: datetime,
 ) -> None:
     """Adds a row to the caller's transaction. `what` and `purpose` are coded words."""
+    if session.info.get("reading"):
+        raise RuntimeError("an access is written down in a Transaction, Reading never commits")
     row = AccessLogRow(
         at=now,
         patient_id=patient_id,
