@@ -142,7 +142,7 @@ class GrantedRights:
         logged: list[AccessLogRow] = session.info.get(LOGGED, [])
         if session.info.get("idempotent") or session.dirty or set(session.new) - set(logged):
             raise RuntimeError("rights are checked before anything is written or locked")
-        # Gives the connection back: nobody holds one while booking thinks. Not by a rollback, which would expire
+        # Gives the connection back, for booking may take its time. Not by a rollback, which would expire
         # what the caller has read; there is nothing to commit but accesses already noted.
         await session.commit()
         asked = {"subject": str(caller.subject), named: str(identifier)}
