@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+import uvloop
 from rich.console import Console
 
 from common.telemetry import JsonFormatter
@@ -28,6 +29,7 @@ T = TypeVar("T")
 
 _PORT: Final = 8080
 _MEGABYTES: Final = 700
+_WIDTH: Final = 132  # of what is written to a file or a pipe
 
 
 def main() -> int:
@@ -40,12 +42,15 @@ def main() -> int:
     parser.add_argument("--again", action="store_true", help="play the journeys anew, beside those of before")
     arguments = parser.parse_args()
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=_WIDTH)
     try:
         directory = make_directory(arguments.data or data_directory(), megabytes=_MEGABYTES)
         with ExitStack() as stack:
             stack.enter_context(only_one(directory))
             _log_to(directory / "platform.log")
-            return asyncio.run(_run(arguments, directory, console))
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                return runner.run(_run(arguments, directory, console))
     except (LocalError, JourneyFailed) as error:
         print(f"make run: {error}", file=sys.stderr)
         return 1
@@ -60,6 +65,8 @@ def _log_to(path: Path) -> None:
     handler.setFormatter(JsonFormatter("platform", with_messages=True))
     logging.basicConfig(handlers=[handler], level=logging.INFO)
     logging.captureWarnings(capture=True)
+    for chatty in ("httpx", "httpcore", "aiokafka"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 async def _run(arguments: argparse.Namespace, directory: Path, console: Console) -> int:

@@ -125,7 +125,12 @@ def settings_of(
             "provider_key": kept["provider"],
             "webhook_secret": kept["webhook"],
         },
-        "claims": {"gateway_url": front + PAYERS, "gateway_key": kept["gateway"]},
+        "claims": {
+            "gateway_url": front + PAYERS,
+            "gateway_key": kept["gateway"],
+            # the simulators answer at once, and nobody here wants to wait for company
+            "claiming": {"gather_for": "PT0.1S", "poll_every": "PT0.3S", "poll_idle_every": "PT2S"},
+        },
         "documents": {
             "claims_url": addresses.apis["claims"],
             "public_url": addresses.apis["documents"],

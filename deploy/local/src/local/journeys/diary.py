@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ class Diary:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._done: dict[str, Any] = {}
+        self._began = time.monotonic()
         if path.exists():
             for line in path.read_text(encoding="utf-8").splitlines():
                 try:
@@ -38,9 +40,9 @@ class Diary:
         return self._done[step]
 
     def note(self, step: str, *, result: Any) -> None:
-        # a line of its own even after one that was cut in half
+        entry = {"step": step, "result": result, "after_s": round(time.monotonic() - self._began, 2)}
         with self._path.open("a", encoding="utf-8") as file:
-            file.write("\n" + json.dumps({"step": step, "result": result}))
+            file.write("\n" + json.dumps(entry))  # a line of its own even after one that was cut in half
             file.flush()
             os.fsync(file.fileno())
         self._done[step] = result

@@ -357,7 +357,7 @@ class _Player:
         listed = await me.get(
             f"/documents/v1/patients/{self._diary[self._step(journey, 'patient')]}/documents"
         )
-        kinds = [each["kind"] for each in listed["items"]]
+        kinds = [each["kind"] for each in listed["items"] if each["status"] == "issued"]
         return len(kinds) - kinds.count("prescription") >= 1 and kinds.count("prescription") >= len(
             journey.prescriptions
         )

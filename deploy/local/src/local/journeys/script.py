@@ -87,7 +87,7 @@ JOURNEYS: Final = (
             _free(
                 "biology",
                 "Numération formule sanguine, ferritine, TSH",
-                "à jeun, résultats à transmettre au prescripteur",
+                "à jeun",
             ),
         ),
     ),
@@ -103,7 +103,7 @@ JOURNEYS: Final = (
             _free(
                 "imaging",
                 "Radiographie du rachis lombaire, face et profil",
-                "lombalgie persistante depuis six semaines",
+                "lombalgie depuis six semaines",
             ),
         ),
     ),
