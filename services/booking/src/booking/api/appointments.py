@@ -1,8 +1,9 @@
 """Appointments: HTTP in, use case, HTTP out."""
 
+from typing import Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import StreamingResponse
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -36,7 +37,10 @@ from common.web.rights import NotSeen
 
 router = APIRouter(prefix="/booking/v1", tags=["appointments"])
 
-_RETRY_AFTER = "1"
+_RETRY_AFTER: Final = "1"
+_EVENT_STREAM: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
+}
 
 
 @router.get("/reasons")
@@ -109,9 +113,18 @@ async def read_appointment(
         return await _told(session, keyring, appointment_id, caller, response)
 
 
-@router.get("/appointments/{appointment_id}/events", responses=responses(404))
+@router.get(
+    "/appointments/{appointment_id}/events",
+    response_class=StreamingResponse,
+    responses=responses(404) | _EVENT_STREAM,
+)
 async def stream_appointment(
-    appointment_id: UUID, request: Request, may: AccessDep, sessions: SessionsDep, _: ReaderCaller
+    appointment_id: UUID,
+    request: Request,
+    may: AccessDep,
+    sessions: SessionsDep,
+    _: ReaderCaller,
+    __: Annotated[str | None, Header(alias="Last-Event-ID")] = None,
 ) -> StreamingResponse:
     """Server-sent events: the facts of the appointment, from `Last-Event-ID` on."""
     last = progress.last_event_id(request)

@@ -214,7 +214,10 @@ async def declare_unsuitable(
 async def report_technical_failure(
     session: AsyncSession, appointment_id: UUID, *, caller: Caller, now: datetime
 ) -> Appointment:
+    """Anybody who was to take part. Raises TooEarly before the consultation could have opened."""
     appointment, _ = await store.get_appointment(session, appointment_id, caller=caller, lock=True)
+    after(appointment.status, Move.REPORT_TECHNICAL_FAILURE)
+    check_start(starts_at=appointment.starts_at, now=now)
     return await _not_billed(
         session, appointment, Move.REPORT_TECHNICAL_FAILURE, "technical-failure", now=now
     )
