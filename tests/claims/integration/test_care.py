@@ -35,7 +35,7 @@ def shown_legs(care_act) -> list[tuple[str, int, str]]:
     return [(leg["payer_kind"], leg["amount_cents"], leg["state"]) for leg in care_act["legs"]]
 
 
-async def read_care_act(client, facts, headers=PATIENT):
+async def read_care_act(client, facts, headers=PATIENT) -> dict[str, Any]:
     answer = await client.get(f"/appointments/{facts.appointment_id}/care-act", headers=headers)
     assert answer.status_code == 200, answer.text
     return answer.json()

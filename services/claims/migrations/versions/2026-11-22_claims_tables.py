@@ -93,8 +93,7 @@ def upgrade() -> None:
         sa.Column("policy", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column("known_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("inputs_index", sa.LargeBinary(), nullable=False),
-        sa.Column("inputs_sealed", sa.LargeBinary(), nullable=False),
-        sa.Column("result_sealed", sa.LargeBinary(), nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_preview")),
     )
     op.create_index(op.f("ix_preview_created_at"), "preview", ["created_at"], unique=False)
@@ -157,6 +156,7 @@ def upgrade() -> None:
         sa.Column("accepted_advance_cents", sa.BigInteger(), nullable=True),
         sa.Column("request", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
         sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("facts_wait", sa.Boolean(), nullable=False),
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("version", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_stream")),
@@ -193,8 +193,7 @@ def upgrade() -> None:
         sa.Column("policy", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column("known_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("inputs_index", sa.LargeBinary(), nullable=False),
-        sa.Column("inputs_sealed", sa.LargeBinary(), nullable=False),
-        sa.Column("result_sealed", sa.LargeBinary(), nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(["appointment_id"], ["stream.id"], name=op.f("fk_care_act_appointment_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_care_act")),
         sa.UniqueConstraint("appointment_id", name=op.f("uq_care_act_appointment_id")),
@@ -252,8 +251,7 @@ def upgrade() -> None:
         sa.Column("policy", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column("known_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("inputs_index", sa.LargeBinary(), nullable=False),
-        sa.Column("inputs_sealed", sa.LargeBinary(), nullable=False),
-        sa.Column("result_sealed", sa.LargeBinary(), nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(["appointment_id"], ["stream.id"], name=op.f("fk_quote_appointment_id")),
         sa.PrimaryKeyConstraint("appointment_id", "revision", name=op.f("pk_quote")),
     )

@@ -48,7 +48,8 @@ def _read_appointments(routes: Routes, means: Means) -> None:
         session: AsyncSession, event: AppointmentRequestedV1, meta: Meta, now: datetime
     ) -> Outcome:
         await rights.learn(session, event)
-        outcome = await quotes.take_request(session, means, event, meta, now=now)
+        with session.no_autoflush:  # one UPDATE of the root instead of one per query
+            outcome = await quotes.take_request(session, means, event, meta, now=now)
         await _catch_up(routes, session, event, now)
         return outcome
 
@@ -78,7 +79,8 @@ def _read_appointments(routes: Routes, means: Means) -> None:
         session: AsyncSession, event: ConsultationCompletedV1, meta: Meta, now: datetime
     ) -> Outcome:
         await rights.learn(session, event)
-        outcome = await care.take_completion(session, means, event, meta, now=now)
+        with session.no_autoflush:
+            outcome = await care.take_completion(session, means, event, meta, now=now)
         if outcome is APPLIED:
             await _catch_up(routes, session, event, now)
         return outcome

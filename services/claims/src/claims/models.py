@@ -67,8 +67,7 @@ class PricedColumns:
     policy: Mapped[dict[str, Any]]
     known_at: Mapped[datetime]
     inputs_index: Mapped[bytes]  # keyed hash: tells whether anything that counts has changed
-    inputs_sealed: Mapped[bytes]
-    result_sealed: Mapped[bytes]  # trace and explanations tell about the illness
+    sealed: Mapped[bytes]  # inputs and result: trace and explanations tell about the illness
 
 
 class Coverage(Base):
@@ -166,6 +165,7 @@ class Stream(StreamRoot, Base):
     accepted_advance_cents: Mapped[Cents | None]
     request: Mapped[dict[str, Any] | None]  # coded facts that price it; no personal data
     revision: Mapped[int]  # of the last quote or price; 0: none
+    facts_wait: Mapped[bool]  # in early_fact, for one that has not come
 
 
 class EarlyFact(Base):

@@ -5,7 +5,7 @@ from datetime import date, datetime
 from typing import ClassVar
 from uuid import UUID
 
-from sqlalchemy import delete, exists, func, select, update
+from sqlalchemy import Select, delete, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -81,10 +81,21 @@ class PractitionerUnknown(DomainError):
 
 async def lock_stream(session: AsyncSession, appointment_id: UUID) -> Stream:
     """The root row, held until the transaction ends; the first fact of an appointment creates it."""
-    blank = {"version": 0, "status": Status.UNKNOWN, "schedule_no": 0, "revision": 0}
-    await session.execute(insert(Stream).values(id=appointment_id, **blank).on_conflict_do_nothing())
     query = select(Stream).where(Stream.id == appointment_id).with_for_update()
-    return (await session.scalars(query, execution_options={"populate_existing": True})).one()
+    query = query.execution_options(populate_existing=True)
+    known = await session.scalar(query)
+    if known is not None:
+        return known
+    blank = {"version": 0, "status": Status.UNKNOWN, "schedule_no": 0, "revision": 0, "facts_wait": False}
+    created = insert(Stream).values(id=appointment_id, **blank).on_conflict_do_nothing()
+    made = (await session.scalars(created.returning(Stream))).one_or_none()
+    # None: another transaction was quicker, and has committed.
+    return made or (await session.scalars(query)).one()
+
+
+async def held_stream(session: AsyncSession, appointment_id: UUID) -> Stream:
+    """The root row that this transaction has locked already."""
+    return await session.get_one(Stream, appointment_id)
 
 
 async def get_stream(session: AsyncSession, appointment_id: UUID) -> Stream:
@@ -107,7 +118,7 @@ async def keep_early_fact(session: AsyncSession, fact: EarlyFact) -> None:
 async def take_early_facts(session: AsyncSession, appointment_id: UUID) -> Sequence[EarlyFact]:
     """The facts that waited, oldest first; they are gone from the table when the transaction commits."""
     query = delete(EarlyFact).where(EarlyFact.appointment_id == appointment_id).returning(EarlyFact)
-    rows = (await session.scalars(query)).all()
+    rows = (await session.scalars(query, execution_options={"synchronize_session": False})).all()
     return sorted(rows, key=lambda row: (row.topic, row.sequence))
 
 
@@ -116,21 +127,25 @@ async def take_early_facts(session: AsyncSession, appointment_id: UUID) -> Seque
 
 async def lock_coverage(session: AsyncSession, patient_id: UUID) -> Coverage:
     """Held until the transaction ends: versions are added, or chosen for a final price, one by one."""
-    await _ensure_coverage(session, patient_id)
     query = select(Coverage).where(Coverage.patient_id == patient_id).with_for_update()
-    return (await session.scalars(query, execution_options={"populate_existing": True})).one()
+    return await _existing_coverage(session, patient_id, query)
 
 
 async def share_coverage(session: AsyncSession, patient_id: UUID) -> Coverage:
     """No version is added while this transaction runs; others may read."""
-    await _ensure_coverage(session, patient_id)
     query = select(Coverage).where(Coverage.patient_id == patient_id).with_for_update(read=True)
-    return (await session.scalars(query, execution_options={"populate_existing": True})).one()
+    return await _existing_coverage(session, patient_id, query)
 
 
-async def _ensure_coverage(session: AsyncSession, patient_id: UUID) -> None:
-    blank = insert(Coverage).values(patient_id=patient_id, version=0)
-    await session.execute(blank.on_conflict_do_nothing())
+async def _existing_coverage(session: AsyncSession, patient_id: UUID, locking: Select[Coverage]) -> Coverage:
+    """The head row is made when it is missing: nobody can add a first version beside who reads none."""
+    locking = locking.execution_options(populate_existing=True)
+    known = await session.scalar(locking)
+    if known is not None:
+        return known
+    blank = insert(Coverage).values(patient_id=patient_id, version=0).on_conflict_do_nothing()
+    made = (await session.scalars(blank.returning(Coverage))).one_or_none()
+    return made or (await session.scalars(locking)).one()
 
 
 async def find_coverage_version(

@@ -32,7 +32,7 @@ async def take_short(session: AsyncSession, event: ShortV1, meta: Meta, *, now: 
     if stream is None:
         return waiting("appointment-requested")
     if stream.status is not Status.PRICED:
-        await early.keep(session, event, meta)
+        await early.keep(session, stream, event, meta)
         return waiting("consultation-completed")
     opened = await _open(
         session, stream, reason="captured-less-than-due", leg=None, amount_cents=event.short_cents, now=now

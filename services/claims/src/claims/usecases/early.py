@@ -15,12 +15,13 @@ async def known_stream(session: AsyncSession, event: AppointmentFact, meta: Meta
     """The locked root of an appointment whose request has come; None: the fact waits for it."""
     stream = await store.lock_stream(session, event.appointment_id)
     if stream.status is Status.UNKNOWN:
-        await keep(session, event, meta)
+        await keep(session, stream, event, meta)
         return None
     return stream
 
 
-async def keep(session: AsyncSession, event: AppointmentFact, meta: Meta) -> None:
+async def keep(session: AsyncSession, stream: Stream, event: AppointmentFact, meta: Meta) -> None:
+    stream.facts_wait = True
     fact = EarlyFact(
         appointment_id=event.appointment_id,
         topic=event.topic,
@@ -34,4 +35,8 @@ async def keep(session: AsyncSession, event: AppointmentFact, meta: Meta) -> Non
 
 async def take_early_facts(session: AsyncSession, appointment_id: UUID) -> Sequence[EarlyFact]:
     """The facts that waited, in the order in which they happened; they are marks no more."""
+    stream = await store.held_stream(session, appointment_id)
+    if not stream.facts_wait:
+        return []
+    stream.facts_wait = False
     return await store.take_early_facts(session, appointment_id)

@@ -24,8 +24,8 @@ from claims.usecases import sealing
 from claims.usecases.means import Means
 from common.money import Cents
 
+_FIELD: Final = "price"
 _INPUTS: Final = "price-inputs"
-_RESULT: Final = "price-result"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,7 @@ async def columns(
 ) -> dict[str, Any]:
     """The columns of PricedColumns; `kept` seals under the key that erasure does not destroy."""
     amo_claim, amc_claim = claimed(priced)
-    question, result = inputs_to_json(inputs), priced_to_json(priced)
+    whole = {"inputs": inputs_to_json(inputs), "result": priced_to_json(priced)}
     return {
         "fee_cents": priced.fee_cents,
         "base_cents": priced.base_cents,
@@ -75,10 +75,7 @@ async def columns(
         "policy": policy_to_json(means.policy),
         "known_at": known_at,
         "inputs_index": inputs_index(means, inputs),
-        "inputs_sealed": await sealing.seal(
-            session, means, owner, question, field=_INPUTS, now=now, kept=kept
-        ),
-        "result_sealed": await sealing.seal(session, means, owner, result, field=_RESULT, now=now, kept=kept),
+        "sealed": await sealing.seal(session, means, owner, whole, field=_FIELD, now=now, kept=kept),
     }
 
 
@@ -104,9 +101,8 @@ async def result_of(
     session: AsyncSession, means: Means, row: PricedColumns, *, owner: UUID, kept: bool
 ) -> dict[str, Any]:
     """The whole stored answer of the calculator: amounts, lines, trace, warnings, explanations."""
-    result: dict[str, Any] = await sealing.unseal(
-        session, means, owner, row.result_sealed, field=_RESULT, kept=kept
-    )
+    whole = await sealing.unseal(session, means, owner, row.sealed, field=_FIELD, kept=kept)
+    result: dict[str, Any] = whole["result"]
     result["amo_claim_cents"], result["amc_claim_cents"] = row.amo_claim_cents, row.amc_claim_cents
     return result
 
@@ -114,8 +110,8 @@ async def result_of(
 async def inputs_again(
     session: AsyncSession, means: Means, row: PricedColumns, *, owner: UUID, kept: bool
 ) -> Inputs:
-    stored = await sealing.unseal(session, means, owner, row.inputs_sealed, field=_INPUTS, kept=kept)
-    return inputs_from_json(stored)
+    whole = await sealing.unseal(session, means, owner, row.sealed, field=_FIELD, kept=kept)
+    return inputs_from_json(whole["inputs"])
 
 
 async def recompute(
@@ -124,9 +120,9 @@ async def recompute(
     """Asks the stored question again. Raises PricingRefused when today's tables refuse it."""
     inputs = await inputs_again(session, means, row, owner=owner, kept=kept)
     priced = price(inputs, means.tables, policy_from_json(row.policy), as_known_at=row.known_at)
-    stored = await sealing.unseal(session, means, owner, row.result_sealed, field=_RESULT, kept=kept)
+    stored = await result_of(session, means, row, owner=owner, kept=kept)
     again: dict[str, Any] = json.loads(json.dumps(priced_to_json(priced)))
-    amounts = sorted(name for name in stored if name.endswith("_cents"))
+    amounts = sorted(name for name in again if name.endswith("_cents"))
     return Recomputed(
         same=all(stored[name] == again[name] for name in amounts),
         same_tables=row.table_version == priced.tables_version,

@@ -155,14 +155,18 @@ async def _issue(session: AsyncSession, means: Means, stream: Stream, *, now: da
     """Revision + 1, unless nothing has changed. The coverage cannot change until this transaction ends."""
     assert stream.patient_id and stream.starts_at  # noqa: S101, PT018  the request set them
     head = await store.share_coverage(session, stream.patient_id)
-    row = await store.find_coverage_version(session, stream.patient_id, version=head.version)
+    row = (
+        await store.find_coverage_version(session, stream.patient_id, version=head.version)
+        if head.version
+        else None
+    )
     care_on = day_in_paris(stream.starts_at)
     known = await coverage.opened(session, means, row, care_on=care_on)
     consultation, booked_on = asked_of(stream)
     inputs = inputs_of(
         consultation, known.insurance, care_on=care_on, booked_on=booked_on, tables=means.tables
     )
-    last = await store.find_issued_quote(session, stream.id)
+    last = await store.find_issued_quote(session, stream.id) if stream.revision else None
     unchanged = last is not None and last.inputs_index == pricing.inputs_index(means, inputs)
     if last is not None and unchanged and last.schedule_no == stream.schedule_no:
         return
