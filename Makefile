@@ -28,7 +28,7 @@ help:  ## this list
 
 ##@ Use it
 run: .state/setup  ## the platform on this machine: ONCE=1 ends after the journeys, REPORT=file, PROCESSES=1, PORT=n
-	@exec $(BIN)/python -m local $(if $(call on,ONCE),--once) $(if $(call on,PROCESSES),--processes) \
+	@exec $(BIN)/python -m local $(if $(call on,ONCE),--once) $(if $(call on,PROCESSES),--processes) $(if $(call on,AGAIN),--again) \
 		$(if $(REPORT),--report "$(REPORT)") $(if $(PORT),--port $(PORT))
 
 test: .state/setup  ## every test; T=tests/booking narrows, ARGS="-k word -x" is passed on, WORKERS=0 runs in one process

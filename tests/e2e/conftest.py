@@ -17,10 +17,10 @@ class Run:
     directory: Path
     status: int
     output: str
-    report: dict[str, Any]
+    report: list[dict[str, Any]]
 
     def journey(self, number: str) -> dict[str, Any]:
-        return next(each for each in self.report["journeys"] if each["number"] == number)
+        return next(each for each in self.report if each["number"] == number)
 
 
 async def run_once(directory: Path, *arguments: str) -> Run:

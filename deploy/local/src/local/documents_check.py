@@ -1,11 +1,13 @@
 """Whether documents are what a pharmacist, a fund and an archive accept: `python -m local.documents_check`.
 
-Without arguments it draws and seals one sample of every kind; with a directory (and its manifest.json) or
-the report of the journeys it checks those files. It needs pdftotext, pdftoppm, zbarimg, java and mvn, and
-installs none of them.
+Without arguments it starts a platform of its own, plays the journeys and checks every document they left,
+asking the platform's public verification. `--samples` checks one sample of every kind, without a platform;
+`--report` or a directory with a manifest.json checks files that are there already. It needs pdftotext,
+pdftoppm, zbarimg, java and mvn, and installs none of them.
 """
 
 import argparse
+import asyncio
 import hashlib
 import json
 import logging
@@ -14,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -22,6 +24,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 from cryptography.x509 import Certificate
+from rich.console import Console
 
 from common.clock import Clock
 from documents import signing
@@ -32,11 +35,14 @@ from documents.rendering.render import render
 from documents.rendering.renderer import render_and_sign
 from documents.rendering.samples import samples
 from local.errors import LocalError
+from local.journeys.api import JourneyFailed
+from local.journeys.player import play
 from local.paths import REPOSITORY, data_directory
+from local.platform import free_ports, in_one_process
 
 POM: Final = REPOSITORY / "tests" / "support" / "verapdf" / "pom.xml"
 JARS: Final = REPOSITORY / "build" / "verapdf"
-SAMPLES: Final = REPOSITORY / "build" / "documents"
+FILES: Final = REPOSITORY / "build" / "documents"
 PROFILES: Final = ("2a", "ua1")
 TOOLS: Final = {
     "pdftotext": "poppler-utils",
@@ -314,9 +320,54 @@ def _trusted(path: Path | None) -> Sequence[Certificate]:
         raise LocalError(f"{path} holds no certificate to trust") from None
 
 
+async def _played(directory: Path) -> Sequence[Result]:
+    """The journeys on a platform of their own, whose public verification is asked while it runs."""
+    [port] = free_ports(1)
+    async with in_one_process(directory, port=port) as platform:
+        outcomes = await play(platform, Console(highlight=False))
+        files = [document for _, outcome in outcomes for document in outcome.documents]
+        documents = _listed([asdict(document) for document in files], beside=directory)
+        for document in files:
+            shutil.copy(document.file, FILES)
+        seal = signing.development_seal(directory / "seal", now=platform.clock.now())
+        return await asyncio.to_thread(
+            check,
+            documents,
+            verify=verify_over_http(platform.addresses.apis["documents"]),
+            trust=seal.trust,
+            now=platform.clock.now(),
+        )
+
+
+def _results(arguments: argparse.Namespace) -> Sequence[Result]:
+    now = Clock().now()
+    FILES.mkdir(parents=True, exist_ok=True)
+    if arguments.samples:
+        documents, verify, trust = _drawn(FILES, now=now)
+        return check(documents, verify=verify, trust=trust, now=now)
+    if arguments.report is None and arguments.directory is None:
+        missing = missing_tools()
+        if missing:  # said before the platform starts, not after
+            raise LocalError("\n".join(missing))
+        with tempfile.TemporaryDirectory(prefix="documents-check-") as folder:
+            return asyncio.run(_played(Path(folder)))
+    trust = _trusted(arguments.trust)
+    documents = (
+        documents_of_directory(arguments.directory)
+        if arguments.report is None
+        else documents_of_report(arguments.report)
+    )
+    # Without a platform nobody knows the codes: only the seal can answer.
+    verify = _by_seal_alone(trust, now=now)
+    if arguments.base_url is not None:
+        verify = verify_over_http(arguments.base_url)
+    return check(documents, verify=verify, trust=trust, now=now)
+
+
 def _arguments(given: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="documents-check", description=__doc__)
     parser.add_argument("directory", nargs="?", type=Path, help="PDF files with a manifest.json")
+    parser.add_argument("--samples", action="store_true", help="one sample of every kind, without a platform")
     parser.add_argument("--report", type=Path, help="report of the journeys (REPORT=file.json)")
     parser.add_argument("--trust", type=Path, help="PEM of the trusted root or of the development seal")
     parser.add_argument("--base-url", help="running platform that is asked for the verification")
@@ -327,24 +378,10 @@ def main(given: Sequence[str]) -> int:
     arguments = _arguments(given)
     # A refused seal is a finding here, not an incident with a stack trace.
     logging.getLogger("pyhanko").setLevel(logging.CRITICAL)
-    now = Clock().now()
+    logging.basicConfig(level=logging.ERROR)
     try:
-        if arguments.report is None and arguments.directory is None:
-            SAMPLES.mkdir(parents=True, exist_ok=True)
-            documents, verify, trust = _drawn(SAMPLES, now=now)
-        else:
-            trust = _trusted(arguments.trust)
-            documents = (
-                documents_of_directory(arguments.directory)
-                if arguments.report is None
-                else documents_of_report(arguments.report)
-            )
-            # Without a platform nobody knows the codes: only the seal can answer.
-            verify = _by_seal_alone(trust, now=now)
-        if arguments.base_url is not None:
-            verify = verify_over_http(arguments.base_url)
-        results = check(documents, verify=verify, trust=trust, now=now)
-    except LocalError as problem:
+        results = _results(arguments)
+    except (LocalError, JourneyFailed) as problem:
         sys.stderr.write(f"documents-check: {problem}\n")
         return 2
     for result in results:

@@ -17,7 +17,7 @@ from local.journeys.script import Journey
 @dataclass(frozen=True, slots=True)
 class Claim:
     payer: str  # amo or amc
-    amount_cents: int
+    amount: int
     state: str
 
 
@@ -107,7 +107,7 @@ def show(console: Console, outcomes: Sequence[tuple[Journey, Outcome]]) -> None:
     table.add_column("documents")
     for journey, outcome in outcomes:
         claims = "\n".join(
-            f"{each.payer.upper()} {_euros(each.amount_cents)} {each.state}" for each in outcome.claims
+            f"{each.payer.upper()} {_euros(each.amount)} {each.state}" for each in outcome.claims
         )
         table.add_row(
             journey.number,
@@ -135,12 +135,12 @@ def _euros(cents: int) -> str:
 
 
 def write(path: Path, outcomes: Sequence[tuple[Journey, Outcome]]) -> None:
-    """One object per journey; amounts in cents."""
+    """A list with one object per journey; amounts in cents."""
     rows = [
         {key: value for key, value in asdict(outcome).items() if key != "explanations"}
         for _, outcome in outcomes
     ]
-    path.write_text(json.dumps({"currency": "EUR", "journeys": rows}, indent=2) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
 
 
 def unexpected(outcomes: Sequence[tuple[Journey, Outcome]]) -> list[str]:
