@@ -224,6 +224,9 @@ class Desk:
             headers["Idempotency-Key"] = key
         return await self.api.post(f"/payment/v1{path}", json=body, headers=headers)
 
+    async def delete(self, path: str, account: UUID) -> httpx.Response:
+        return await self.api.delete(f"/payment/v1{path}", headers=self._headers(account, "patient"))
+
     async def token(self, number: str = OK) -> str:
         card = {"number": number, "exp_month": 12, "exp_year": 2099, "cvc": "123"}
         return str((await self.provider.post("/tokens", json=card)).json()["token"])

@@ -183,7 +183,7 @@ async def find_balance(session: AsyncSession, balance_id: UUID) -> BalanceRow | 
 
 async def list_balances(session: AsyncSession, appointment_id: UUID) -> Sequence[BalanceRow]:
     await session.flush()
-    query = select(BalanceRow).where(BalanceRow.appointment_id == appointment_id).order_by(BalanceRow.id)
+    query = select(BalanceRow).where(BalanceRow.appointment_id == appointment_id).order_by(BalanceRow.created_at, BalanceRow.id)
     return (await session.scalars(query)).all()
 
 
@@ -200,7 +200,7 @@ async def charged_before(session: AsyncSession, appointment_id: UUID, *, but: UU
 
 async def list_refunds(session: AsyncSession, appointment_id: UUID) -> Sequence[RefundRow]:
     await session.flush()
-    query = select(RefundRow).where(RefundRow.appointment_id == appointment_id).order_by(RefundRow.id)
+    query = select(RefundRow).where(RefundRow.appointment_id == appointment_id).order_by(RefundRow.created_at, RefundRow.id)
     return (await session.scalars(query)).all()
 
 
