@@ -42,11 +42,11 @@ _TEMPLATE: Final = "booking"
 _ADD_PRACTITIONERS: Final = """
     INSERT INTO practitioner (id, version, rpps, biller_id, billing_number, profession, specialty, sector,
         zone, agreed_company, third_party_payment, currency, fee_cents, title, first_name, last_name,
-        display_name, street, postal_code, city, phone, languages, time_zone, words, created_at,
+        display_name, sort_name, street, postal_code, city, phone, languages, time_zone, words, created_at,
         agenda_revision)
     SELECT id, 1, (10000000000 + number)::text, id, '296991102', 'physician',
         lpad((number % 10 + 1)::text, 2, '0'), 's1', 'metropole', false, 'full', 'EUR', 2500, 'Docteur',
-        'Claire', 'Morel', 'Dr Claire Morel',
+        'Claire', 'Morel', 'Dr Claire Morel', 'morel claire ' || number,
         '3 place du Marché', '75004', 'Paris', '+33 1 23 45 67 89', ARRAY['fr'], 'Europe/Paris',
         to_tsvector('simple', 'claire morel paris'), $2, 1
     FROM (SELECT number, uuidv7() AS id FROM generate_series(1, $1::int) AS number) AS made

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+import uvloop
 from alembic import command
 from alembic.config import Config
 
@@ -44,9 +45,9 @@ def main(arguments: Sequence[str]) -> int:
     telemetry.configure_tracing("documents", endpoint=settings.telemetry.otlp_endpoint)
     match chosen:
         case "api":
-            asyncio.run(_api(settings, clock))
+            uvloop.run(_api(settings, clock))
         case "worker":
-            asyncio.run(_worker(settings, clock))
+            uvloop.run(_worker(settings, clock))
         case "migrate":
             _migrate(settings)
         case "keys":
