@@ -47,6 +47,7 @@ def upgrade() -> None:
         sa.Column("topic", sa.String(), nullable=False),
         sa.Column("key", sa.String(), nullable=False),
         sa.Column("applied", postgresql.INT8MULTIRANGE(), nullable=False),
+        sa.Column("parked", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.PrimaryKeyConstraint("topic", "key", name=op.f("pk_inbox")),
         postgresql_with={"fillfactor": 70},
     )

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from common.messaging import inbox
 from common.messaging.records import Record
 from common.messaging.tables import DeadLetterRow
 
@@ -29,21 +30,16 @@ class ParkedKey:
     parked_at: datetime
 
 
-async def is_parked(session: AsyncSession, record: Record) -> bool:
-    return record.key in await parked_of(session, topic=record.topic, keys=[record.key])
+async def park(session: AsyncSession, record: Record, *, sequence: int, reason: str, now: datetime) -> None:
+    """Makes a letter of a record that was claimed in this transaction, and parks its key."""
+    queue(session, record, sequence=sequence, reason=reason, now=now)
+    await inbox.mark_parked(session, topic=record.topic, key=record.key, parked=True)
 
 
-async def parked_of(session: AsyncSession, *, topic: str, keys: Sequence[str]) -> set[str]:
-    parked = (
-        select(DeadLetterRow.key)
-        .distinct()
-        .where(DeadLetterRow.topic == topic, DeadLetterRow.key == func.any(list(keys)))
-        .where(DeadLetterRow.sequence.is_not(None))
-    )
-    return set(await session.scalars(parked))
-
-
-def add(session: AsyncSession, record: Record, *, sequence: int, reason: str, now: datetime) -> None:
+def queue(
+    session: AsyncSession, record: Record, *, sequence: int, reason: str = QUEUED, now: datetime
+) -> None:
+    """Makes a letter behind those of its key, which is parked already."""
     session.add(
         DeadLetterRow(
             topic=record.topic,
@@ -127,5 +123,18 @@ async def find_first(session: AsyncSession, *, topic: str, key: str) -> DeadLett
 
 async def discard(session: AsyncSession, letter_id: int) -> bool:
     """Gives one letter up for good. Its inbox mark stays, so it never comes again."""
-    gone = delete(DeadLetterRow).where(DeadLetterRow.id == letter_id).returning(DeadLetterRow.id)
-    return await session.scalar(gone) is not None
+    letter = await session.get(DeadLetterRow, letter_id)
+    if letter is None:
+        return False
+    await inbox.lock(session, topic=letter.topic, key=letter.key)
+    await session.delete(letter)
+    await free_if_empty(session, topic=letter.topic, key=letter.key)
+    return True
+
+
+async def free_if_empty(session: AsyncSession, *, topic: str, key: str) -> bool:
+    """Ends the parking of a key without letters. The caller holds `inbox.lock`."""
+    if await find_first(session, topic=topic, key=key) is not None:
+        return False
+    await inbox.mark_parked(session, topic=topic, key=key, parked=False)
+    return True

@@ -12,8 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from common import telemetry
 from common.db import Sessions
 from common.errors import DomainError, Refusal
+from common.events.base import Event
 from common.events.envelope import Cause, Meta
-from common.messaging import deadletter, inbox
+from common.messaging import deadletter, inbox, writes
 from common.messaging.failures import is_infrastructure
 from common.messaging.records import (
     DUPLICATE,
@@ -60,7 +61,13 @@ async def deliver(
     try:
         meta = envelope(record)
         async with sessions.begin() as session:
-            return await _apply(session, record, meta, routes, now, metrics)
+            writes.hold(session)
+            claim = await _claim(session, record, meta)
+            outcome = _settle(session, record, meta, claim, routes, now, metrics)
+            if outcome is None:
+                outcome = await _run(session, _event(record, meta, routes), meta, routes, now)
+            await writes.release(session)
+            return outcome
     except RecordRejected as error:
         outcome = Outcome(Ending.REJECTED, str(error))
     except DomainError as error:
@@ -72,7 +79,7 @@ async def deliver(
         if meta is None:
             await deadletter.add_unreadable(session, record, reason=outcome.code, now=now)
         elif (await _claim(session, record, meta)).new and outcome.ending is Ending.REJECTED:
-            deadletter.add(session, record, sequence=meta.sequence, reason=outcome.code, now=now)
+            await deadletter.park(session, record, sequence=meta.sequence, reason=outcome.code, now=now)
     return outcome
 
 
@@ -93,17 +100,18 @@ async def deliver_batch(
     topic = records[0].topic
     numbered = [(record.key, meta.sequence) for record, meta in zip(records, metas, strict=True)]
     async with sessions.begin() as session:
+        writes.hold(session)
         claims = await inbox.claim_all(session, topic=topic, records=numbered)
-        new = {record.key for record, claim in zip(records, claims, strict=True) if claim.new}
-        parked = await deadletter.parked_of(session, topic=topic, keys=sorted(new)) if new else set()
-        outcomes = []
+        steps: list[tuple[Meta, Event | Outcome]] = []
         for record, meta, claim in zip(records, metas, claims, strict=True):
-            if claim.hole:
-                _report_hole(record, meta, metrics)
-            settled = _settled(meta, claim, routes, parked=record.key in parked)
-            if settled is PARKED:
-                deadletter.add(session, record, sequence=meta.sequence, reason=deadletter.QUEUED, now=now)
-            outcomes.append(settled or await _run(session, record, meta, routes, now))
+            outcome = _settle(session, record, meta, claim, routes, now, metrics)
+            steps.append((meta, outcome or _event(record, meta, routes)))
+        await routes.prepare(session, [step for _, step in steps if isinstance(step, Event)])
+        outcomes = [
+            await _run(session, step, meta, routes, now) if isinstance(step, Event) else step
+            for meta, step in steps
+        ]
+        await writes.release(session)
         return outcomes
 
 
@@ -113,7 +121,7 @@ async def park(record: Record, sessions: Sessions, *, reason: str, now: datetime
     async with sessions.begin() as session:
         if not (await _claim(session, record, meta)).new:
             return DUPLICATE
-        deadletter.add(session, record, sequence=meta.sequence, reason=reason, now=now)
+        await deadletter.park(session, record, sequence=meta.sequence, reason=reason, now=now)
     return Outcome(Ending.REJECTED, reason)
 
 
@@ -150,12 +158,14 @@ async def _redrive_first(
         await inbox.lock(session, topic=topic, key=key)
         letter = await deadletter.find_first(session, topic=topic, key=key)
         if letter is None:
+            await inbox.mark_parked(session, topic=topic, key=key, parked=False)
             return None
         await session.delete(letter)
         record = Record(letter.topic, letter.key, letter.origin, letter.headers, letter.body)
         try:
             async with session.begin_nested():
-                return await _run(session, record, envelope(record), routes, now)
+                meta = envelope(record)
+                return await _run(session, _event(record, meta, routes), meta, routes, now)
         except DomainError as error:
             if error.refusal is not Refusal.CONFLICT:
                 raise
@@ -170,32 +180,27 @@ async def _left(sessions: Sessions, topic: str, key: str, reason: str | None) ->
         return len(letters)
 
 
-async def _apply(
+def _settle(
     session: AsyncSession,
     record: Record,
     meta: Meta,
+    claim: inbox.Claim,
     routes: Routes,
     now: datetime,
     metrics: Metrics | None,
-) -> Outcome:
-    claim = await _claim(session, record, meta)
+) -> Outcome | None:
+    """How a record ends that no handler sees; None: a handler does."""
     if claim.hole:
         _report_hole(record, meta, metrics)
-    parked = claim.new and routes.reads(meta.type) and await deadletter.is_parked(session, record)
-    settled = _settled(meta, claim, routes, parked=parked)
-    if settled is PARKED:
-        deadletter.add(session, record, sequence=meta.sequence, reason=deadletter.QUEUED, now=now)
-    return settled or await _run(session, record, meta, routes, now)
-
-
-def _settled(meta: Meta, claim: inbox.Claim, routes: Routes, *, parked: bool) -> Outcome | None:
-    """How a record ends that no handler sees; None: a handler does."""
     if not claim.new:
         return DUPLICATE
     if not routes.reads(meta.type):
         return ignored("type-not-read")
     routes.find(meta)  # a version nobody here reads stops the partition; it does not queue
-    return PARKED if parked else None
+    if claim.parked:
+        deadletter.queue(session, record, sequence=meta.sequence, now=now)
+        return PARKED
+    return None
 
 
 def _report_hole(record: Record, meta: Meta, metrics: Metrics | None) -> None:
@@ -205,12 +210,16 @@ def _report_hole(record: Record, meta: Meta, metrics: Metrics | None) -> None:
         metrics.count("inbox_gaps_total", topic=record.topic)
 
 
-async def _run(session: AsyncSession, record: Record, meta: Meta, routes: Routes, now: datetime) -> Outcome:
-    model, handler = routes.find(meta)
+def _event(record: Record, meta: Meta, routes: Routes) -> Event:
+    model, _ = routes.find(meta)
     try:
-        event = model.model_validate_json(record.body)
+        return model.model_validate_json(record.body)
     except ValidationError as error:
         raise RecordRejected("body-unreadable") from error
+
+
+async def _run(session: AsyncSession, event: Event, meta: Meta, routes: Routes, now: datetime) -> Outcome:
+    _, handler = routes.find(meta)
     with telemetry.span(meta.type, kind="consumer", parent=meta.traceparent) as traceparent:
         session.info[Cause] = Cause(meta.correlationid, meta.id, traceparent)
         return await handler(session, event, meta, now)

@@ -8,6 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from common.events.envelope import Cause
+from common.messaging import writes
 from common.messaging.tables import HistoryRow
 
 
@@ -21,7 +22,7 @@ def add(
     at: datetime,
 ) -> None:
     """A fact this service made. `outbox.add` calls it for every event about an appointment."""
-    session.add(row(appointment_id, sequence=sequence, fact=fact, cause=cause, at=at))
+    writes.write(session, row(appointment_id, sequence=sequence, fact=fact, cause=cause, at=at))
 
 
 def note(session: AsyncSession, appointment_id: UUID, fact: str, *, at: datetime) -> None:
@@ -29,7 +30,8 @@ def note(session: AsyncSession, appointment_id: UUID, fact: str, *, at: datetime
 
     The appointment's root row must be locked: ids grow in the order of commits only then.
     """
-    session.add(row(appointment_id, sequence=None, fact=fact, cause=_cause(session), at=at))
+    noted = row(appointment_id, sequence=None, fact=fact, cause=_cause(session), at=at)
+    writes.write(session, noted)
 
 
 def row(

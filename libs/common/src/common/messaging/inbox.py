@@ -11,7 +11,7 @@ _CLAIM: Final = text("""
     VALUES (:topic, :key, int8multirange(int8range(:sequence, :sequence, '[]')))
     ON CONFLICT (topic, key) DO UPDATE SET applied = inbox.applied + EXCLUDED.applied
     WHERE NOT inbox.applied @> CAST(:sequence AS bigint)
-    RETURNING applied <> int8multirange(int8range(1, upper(applied)))
+    RETURNING applied <> int8multirange(int8range(1, upper(applied))) AS hole, parked
 """)
 
 # Takes every key of a batch none of whose sequences is known. Sorted, so that two claims cannot deadlock.
@@ -22,7 +22,7 @@ _CLAIM_NEW: Final = text("""
     GROUP BY key ORDER BY key
     ON CONFLICT (topic, key) DO UPDATE SET applied = inbox.applied + EXCLUDED.applied
     WHERE NOT inbox.applied && EXCLUDED.applied
-    RETURNING key, applied <> int8multirange(int8range(1, upper(applied)))
+    RETURNING key, applied <> int8multirange(int8range(1, upper(applied))) AS hole, parked
 """).bindparams(bindparam("keys", type_=ARRAY(String)), bindparam("sequences", type_=ARRAY(BigInteger)))
 
 # The other keys have a row, which is locked before it is read.
@@ -39,25 +39,28 @@ _CLAIM_REST: Final = text("""
             SELECT key, range_agg(int8range(sequence, sequence, '[]')) AS sequences FROM fresh GROUP BY key
         ) AS taken
         WHERE inbox.topic = :topic AND inbox.key = taken.key
-        RETURNING inbox.key, applied <> int8multirange(int8range(1, upper(applied))) AS hole
+        RETURNING inbox.key, applied <> int8multirange(int8range(1, upper(applied))) AS hole, parked
     )
-    SELECT fresh.key, fresh.sequence, marked.hole FROM fresh JOIN marked ON marked.key = fresh.key
+    SELECT fresh.key, fresh.sequence, marked.hole, marked.parked
+    FROM fresh JOIN marked ON marked.key = fresh.key
 """).bindparams(bindparam("keys", type_=ARRAY(String)), bindparam("sequences", type_=ARRAY(BigInteger)))
 
 _LOCK: Final = text("SELECT key FROM inbox WHERE topic = :topic AND key = :key FOR UPDATE")
+_PARK: Final = text("UPDATE inbox SET parked = :parked WHERE topic = :topic AND key = :key")
 
 
 class Claim(NamedTuple):
     new: bool  # False: a duplicate, whose effects are already committed
     hole: bool  # an earlier event of this key has not come
+    parked: bool = False  # dead letters of this key wait: it queues behind them
 
 
 _DUPLICATE: Final = Claim(new=False, hole=False)
 
 
 async def claim(session: AsyncSession, *, topic: str, key: str, sequence: int) -> Claim:
-    hole = await session.scalar(_CLAIM, {"topic": topic, "key": key, "sequence": sequence})
-    return Claim(new=hole is not None, hole=bool(hole))
+    claimed = (await session.execute(_CLAIM, {"topic": topic, "key": key, "sequence": sequence})).first()
+    return _DUPLICATE if claimed is None else Claim(True, *claimed)  # noqa: FBT003  new
 
 
 async def claim_all(session: AsyncSession, *, topic: str, records: Sequence[tuple[str, int]]) -> list[Claim]:
@@ -74,14 +77,19 @@ async def claim_all(session: AsyncSession, *, topic: str, records: Sequence[tupl
     holes: set[str] = set()
     for record in records:
         key, _ = record
-        hole = taken[key] if key in taken else fresh.get(record)
-        if record in seen or hole is None:
+        found = taken[key] if key in taken else fresh.get(record)
+        if record in seen or found is None:
             claims.append(_DUPLICATE)
             continue
         seen.add(record)
-        claims.append(Claim(new=True, hole=hole and key not in holes))
+        claims.append(found._replace(hole=found.hole and key not in holes))
         holes.add(key)
     return claims
+
+
+async def mark_parked(session: AsyncSession, *, topic: str, key: str, parked: bool) -> None:
+    """Whoever claims this key from now on is told, in the statement that claims."""
+    await session.execute(_PARK, {"topic": topic, "key": key, "parked": parked})
 
 
 async def lock(session: AsyncSession, *, topic: str, key: str) -> None:
@@ -91,16 +99,18 @@ async def lock(session: AsyncSession, *, topic: str, key: str) -> None:
 
 async def _claim_new(
     session: AsyncSession, topic: str, records: Sequence[tuple[str, int]]
-) -> dict[str, bool]:
+) -> dict[str, Claim]:
     rows = await session.execute(_CLAIM_NEW, _parameters(topic, records))
-    return {key: hole for key, hole in rows}  # noqa: C416  a Row is no pair for dict()
+    return {key: Claim(new=True, hole=hole, parked=parked) for key, hole, parked in rows}
 
 
 async def _claim_rest(
     session: AsyncSession, topic: str, records: Sequence[tuple[str, int]]
-) -> dict[tuple[str, int], bool]:
+) -> dict[tuple[str, int], Claim]:
     rows = await session.execute(_CLAIM_REST, _parameters(topic, records))
-    return {(key, sequence): hole for key, sequence, hole in rows}
+    return {
+        (key, sequence): Claim(new=True, hole=hole, parked=parked) for key, sequence, hole, parked in rows
+    }
 
 
 def _parameters(topic: str, records: Sequence[tuple[str, int]]) -> dict[str, Any]:

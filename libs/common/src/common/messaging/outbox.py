@@ -9,7 +9,7 @@ from common import telemetry
 from common.events.base import AppointmentFact, Event
 from common.events.envelope import Cause, Meta
 from common.ids import uuid7
-from common.messaging import history
+from common.messaging import history, writes
 from common.messaging.tables import OutboxRow, StreamRoot
 
 MAX_BODY_BYTES: Final = 256 * 1024
@@ -30,7 +30,7 @@ def add(session: AsyncSession, root: StreamRoot, event: Event, *, now: datetime)
     cause: Cause | None = session.info.get(Cause)
     written = row(event, sequence=root.version + 1, now=now, cause=cause)
     root.version += 1
-    session.add(written)
+    writes.write(session, written)
     session.info.setdefault("wake", set()).add("outbox")
     if isinstance(event, AppointmentFact):
         causation = str(cause.causation_id) if cause else None

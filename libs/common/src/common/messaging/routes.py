@@ -1,6 +1,6 @@
 """Which handler of a service reads which event."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
@@ -16,10 +16,13 @@ E = TypeVar("E", bound=Event)
 # `meta.time` is when the fact happened: rules use it. `now` is the clock: timers and new events use it.
 Handler = Callable[[AsyncSession, E, Meta, datetime], Awaitable[Outcome]]
 
+Preparation = Callable[[AsyncSession, Sequence[Event]], Awaitable[None]]
+
 
 @dataclass(slots=True)
 class Routes:
     _by_type: dict[str, dict[int, tuple[type[Event], Handler[Any]]]] = field(default_factory=dict)
+    _prepare: Preparation | None = None
 
     def on(self, event: type[E]) -> Callable[[Handler[E]], Handler[E]]:
         def register(handler: Handler[E]) -> Handler[E]:
@@ -30,6 +33,15 @@ class Routes:
             return handler
 
         return register
+
+    def prepares(self, preparation: Preparation) -> Preparation:
+        """Called with the events of a batch before the first is applied, to lock their rows at once."""
+        self._prepare = preparation
+        return preparation
+
+    async def prepare(self, session: AsyncSession, events: Sequence[Event]) -> None:
+        if self._prepare is not None and events:
+            await self._prepare(session, events)
 
     def reads(self, event_type: str) -> bool:
         return event_type in self._by_type

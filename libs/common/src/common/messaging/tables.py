@@ -72,6 +72,7 @@ class InboxRow(Base):
     topic: Mapped[str] = mapped_column(primary_key=True)
     key: Mapped[str] = mapped_column(primary_key=True)
     applied: Mapped[list[Range[int]]] = mapped_column(INT8MULTIRANGE)
+    parked: Mapped[bool] = mapped_column(server_default=text("false"))  # dead letters of this key wait
 
 
 class DeadLetterRow(Base):
