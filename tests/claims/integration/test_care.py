@@ -12,6 +12,7 @@ from claims.domain.leg import State
 from claims.domain.returns import PayerReturn, ReturnKind
 from claims.models import Invoice, Leg, LineState, Posting, Submission
 from claims.usecases import legs, returns
+from common.events.payment import BalanceChargedV1
 from common.messaging.records import APPLIED, ignored
 from common.money import Cents
 from support.claims import (
@@ -25,6 +26,7 @@ from support.claims import (
     Facts,
     keyed,
 )
+from support.records import record
 
 COVERED = {"nir": NIR, "birth_date": "1985-05-14"}
 ALD = COVERED | {"exemptions": [{"kind": "ald", "from": "2020-01-01", "to": None}]}
@@ -431,3 +433,72 @@ async def test_a_shortfall_becomes_a_balance_once(world, client, linked) -> None
     assert outcomes == [APPLIED, ignored("already-open")]
     [balance] = (await read_care_act(client, facts))["balances"]
     assert (balance["reason"], balance["amount_cents"]) == ("captured-less-than-due", 1750)
+
+
+async def test_a_balance_that_is_charged_is_settled_and_the_leg_is_paid_by_the_patient(
+    paying_world, payers, client, given_coverage
+) -> None:
+    facts = Facts()
+    await given_coverage(facts, **COVERED, amc=CONTRACTED)
+    await payers.script(payer="amc", behaviour="reject")
+    await paying_world.hear(facts.requested(), facts.completed())
+    await paying_world.work(rounds=6)
+    [balance] = (await read_care_act(client, facts))["balances"]
+    charged = BalanceChargedV1.model_validate(
+        {
+            "appointment_id": facts.appointment_id,
+            "balance_id": UUID(balance["id"]),
+            "currency": "EUR",
+            "amount_cents": 750,
+        }
+    )
+
+    outcomes = await paying_world.hear(record(charged, sequence=1), record(charged, sequence=2))
+
+    assert outcomes == [APPLIED, ignored("already-settled")]
+    care_act = await read_care_act(client, facts)
+    assert shown_legs(care_act)[1] == ("amc", 750, "patient-paid")
+    assert [(each["state"], each["settled_by"]) for each in care_act["balances"]] == [("settled", "charge")]
+    kind, settled = (await paying_world.published(facts.appointment_id))[-1]
+    assert (kind, settled["settled_by"], settled["amount_cents"]) == ("balance-settled", "charge", 750)
+
+
+async def test_an_amc_that_pays_after_a_correction_settles_the_balance(
+    paying_world, payers, client, given_coverage
+) -> None:
+    facts = Facts()
+    given = await given_coverage(facts, **COVERED, amc=CONTRACTED)
+    await payers.script(payer="amc", member=CONTRACTED["member_number"], behaviour="reject")
+    await paying_world.hear(facts.requested(), facts.completed())
+    await paying_world.work(rounds=6)
+    [_, leg] = (await read_care_act(client, facts))["legs"]
+    other = CONTRACTED | {"member_number": "RIGHT1"}
+    await given_coverage(facts, etag=given.headers["ETag"], **COVERED, amc=other)
+
+    url = f"/appointments/{facts.appointment_id}/legs/{leg['id']}/correction"
+    answer = await client.post(url, headers=keyed(PATIENT))
+    await paying_world.work(rounds=4)
+
+    assert answer.status_code == 200, answer.text
+    care_act = await read_care_act(client, facts)
+    assert shown_legs(care_act)[1] == ("amc", 750, "paid")
+    assert [(each["state"], each["settled_by"]) for each in care_act["balances"]] == [("settled", "payer")]
+
+
+async def test_a_correction_that_would_change_the_amounts_is_refused(
+    paying_world, payers, client, given_coverage
+) -> None:
+    facts = Facts()
+    given = await given_coverage(facts, **COVERED)
+    await payers.script(payer="amo", behaviour="reject")
+    await paying_world.hear(facts.requested(), facts.completed())
+    await paying_world.work(rounds=4)
+    [leg] = (await read_care_act(client, facts))["legs"]
+    css = [{"kind": "css", "from": "2020-01-01"}]
+    await given_coverage(facts, etag=given.headers["ETag"], **COVERED, exemptions=css)
+
+    url = f"/appointments/{facts.appointment_id}/legs/{leg['id']}/correction"
+    answer = await client.post(url, headers=keyed(PRACTITIONER))
+
+    assert (answer.status_code, answer.json()["type"]) == (409, "urn:problem:price-would-change")
+    assert shown_legs(await read_care_act(client, facts)) == [("amo", 1750, "rejected")]

@@ -76,6 +76,7 @@ async def test_a_bad_number_is_answered_with_the_check_that_failed(client, linke
         ),
         ({"amc": CONTRACTED, "amc_status_declared": "exists-not-given"}, "amc-given"),
         ({"sponsor_code": "nobody-knows-it"}, "sponsor-code-unknown"),
+        ({"scheme": "moon"}, "scheme-unknown"),
         ({"nir": NIR, "colour": "blue"}, "invalid-request"),
         ({"nir": 185057800608491}, "invalid-request"),
         ({"birth_date": 19850514}, "invalid-request"),

@@ -5,6 +5,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from claims.tasks import start_forgetting
 from common.messaging.records import APPLIED, Outcome, ignored
 from support.claims import CONTRACTED, NIR, NOT_CONTRACTED, PATIENT, PSYCHOLOGIST, STARTS, Facts
 
@@ -169,6 +170,30 @@ async def test_a_preview_explains_each_amount_in_both_languages(client) -> None:
     assert price["warnings"] == []
     again = await client.get(f"/previews/{answer.json()['id']}", headers=PATIENT)
     assert again.json() == answer.json()
+
+
+async def test_old_previews_are_forgotten_and_new_ones_kept(world, client) -> None:
+    asked = {
+        "practice": {
+            "profession": "osteopath",
+            "sector": "none",
+            "third_party_payment": "none",
+            "fee_cents": 6000,
+        },
+        "care_on": STARTS.date().isoformat(),
+    }
+    old = (await client.post("/previews", json=asked, headers=PATIENT)).json()
+    world.clock.shift += timedelta(days=91)
+    new = (await client.post("/previews", json=asked, headers=PATIENT)).json()
+
+    await start_forgetting(world.sessions, now=world.clock.now())
+    [done] = await world.work()
+
+    assert (done.kind, done.outcome) == ("forget-old", "later")
+    statuses = [
+        (await client.get(f"/previews/{each['id']}", headers=PATIENT)).status_code for each in (old, new)
+    ]
+    assert statuses == [404, 200]
 
 
 async def test_a_refused_preview_names_the_field_and_the_rule(client) -> None:

@@ -221,6 +221,12 @@ async def get_preview(session: AsyncSession, preview_id: UUID, *, created_by: UU
     return preview
 
 
+async def delete_previews(session: AsyncSession, *, before: datetime, limit: int) -> int:
+    old = select(Preview.id).where(Preview.created_at < before).order_by(Preview.created_at).limit(limit)
+    gone = delete(Preview).where(Preview.id.in_(old)).returning(Preview.id)
+    return len((await session.scalars(gone, execution_options={"synchronize_session": False})).all())
+
+
 async def find_accepted_advance(
     session: AsyncSession, preview_id: UUID | None, *, account_id: UUID, patient_id: UUID
 ) -> Cents | None:

@@ -4,7 +4,7 @@ import asyncio
 
 from claims.consumers import routes_of
 from claims.settings import Settings
-from claims.tasks import Resources, http_gateway, start_polling, tasks
+from claims.tasks import Resources, http_gateway, start_forgetting, start_polling, tasks
 from claims.usecases.means import Terms, means_of
 from common.clock import Clock
 from common.db import engine_of, sessions_of
@@ -29,6 +29,7 @@ async def run(
     gateway = http_gateway(settings.gateway_url, settings.gateway_key.get_secret_value())
     try:
         await start_polling(sessions, now=clock.now())
+        await start_forgetting(sessions, now=clock.now())
         await run_worker(
             service="claims",
             routes=routes_of(means),

@@ -105,7 +105,7 @@ async def put_coverage(
     Raises IdentifierRefused, CoverageImpossible.
     """
     today = day_in_paris(now)
-    facts = _checked(statement, today=today)
+    facts = _checked(means, statement, today=today)
     offer = await _sponsor_offer(session, means, statement.sponsor_code, day=today)
     # A final price may already rest on "nothing newer at that instant": a new version begins after it.
     begins = now
@@ -140,7 +140,9 @@ async def put_coverage(
     return version
 
 
-def _checked(statement: Statement, *, today: date) -> dict[str, Any]:
+def _checked(means: Means, statement: Statement, *, today: date) -> dict[str, Any]:
+    if means.tables.known_at(None).schemes.find((statement.scheme,), on=today) is None:
+        raise CoverageImpossible("scheme-unknown", "no rates are known of this scheme", field="scheme")
     if statement.born_on is not None and statement.born_on > today:
         raise CoverageImpossible("born-in-the-future", "the birth date is after today", field="birth_date")
     given = [name for name in ("nir", "nia", "ame_number") if getattr(statement, name)]
@@ -277,7 +279,7 @@ async def stated(
 ) -> Insurance:
     """What a statement would price with, without keeping it. Raises IdentifierRefused, CoverageImpossible."""
     today = day_in_paris(now)
-    facts = _checked(statement, today=today)
+    facts = _checked(means, statement, today=today)
     offer = await _sponsor_offer(session, means, statement.sponsor_code, day=today)
     return _insurance(
         facts,

@@ -213,7 +213,7 @@ async def pass_deadline(
     stream = await store.lock_stream(session, known.appointment_id)
     leg = await store.lock_leg(session, leg_id)
     match deadline:
-        case "send-by" if leg.attempt == 0 and leg.state is State.READY:
+        case "send-by" if leg.attempt <= 1 and leg.state in {State.READY, State.BATCHED}:
             history.note(session, stream.id, "claims.leg-send-overdue", at=now)
         case "ack-by" if leg.state is State.SENT and leg.attempt == attempt:
             _move(leg, Move.MISS_ACKNOWLEDGEMENT, now=now)
