@@ -1,12 +1,13 @@
 """The events booking listens to, and the use case each one triggers."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from booking.usecases import reactions
 from common.events import claims, documents, payment
-from common.events.base import AppointmentFact
+from common.events.base import AppointmentFact, Event
 from common.events.envelope import Meta
 from common.messaging.records import Outcome
 from common.messaging.routes import Routes
@@ -36,6 +37,12 @@ _SHOWN: tuple[type[AppointmentFact], ...] = (
     documents.WithdrawnV1,
     documents.DispensedV1,
 )
+
+
+@routes.prepares
+async def lock_roots(session: AsyncSession, events: Sequence[Event]) -> None:
+    facts = [event for event in events if isinstance(event, AppointmentFact)]
+    await reactions.prepare(session, [event.appointment_id for event in facts])
 
 
 async def on_shown(session: AsyncSession, event: AppointmentFact, meta: Meta, _: datetime) -> Outcome:

@@ -1,6 +1,6 @@
 """Every query of the booking service, by name."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import ClassVar, Final, NamedTuple
 from uuid import UUID
@@ -39,6 +39,7 @@ from booking.models import (
 )
 from common.errors import DomainError, Refusal
 from common.ids import uuid7
+from common.messaging import roots
 from common.messaging.tables import HistoryRow
 from common.web.auth import Caller, Role
 
@@ -429,11 +430,19 @@ async def list_appointments(
 
 async def lock_appointment(session: AsyncSession, appointment_id: UUID) -> Appointment:
     """The root row, held until the transaction ends: two moves on one appointment never interleave."""
+    appointment = roots.find_locked(session, Appointment, appointment_id)
+    if appointment is not None:
+        return appointment  # with all the others of its batch
     query = select(Appointment).where(Appointment.id == appointment_id).with_for_update()
     appointment = await session.scalar(query)
     if appointment is None:
         raise AppointmentNotFound("no such appointment")
     return appointment
+
+
+async def lock_appointments(session: AsyncSession, appointment_ids: Iterable[UUID]) -> None:
+    """Those that exist, in one statement; `lock_appointment` then has them."""
+    await roots.lock_all(session, Appointment, appointment_ids)
 
 
 async def find_appointment(session: AsyncSession, appointment_id: UUID) -> Appointment | None:

@@ -1,8 +1,9 @@
 """What booking does with the facts of payment, claims and documents, in each state of an appointment."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -117,6 +118,11 @@ async def take_voided_quote(
             return ignored("consultation-started")
         case Status.CANCELLED | Status.ABANDONED | Status.NOT_BILLED | Status.PATIENT_ABSENT:
             return ignored("appointment-ended")
+
+
+async def prepare(session: AsyncSession, appointment_ids: Sequence[UUID]) -> None:
+    """Locks what a batch of facts is about, before the first of them is applied."""
+    await store.lock_appointments(session, appointment_ids)
 
 
 async def _learn(session: AsyncSession, event: AppointmentFact, meta: Meta) -> Appointment:
