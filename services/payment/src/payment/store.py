@@ -113,6 +113,14 @@ async def find_appointment_of_hold(session: AsyncSession, hold_id: UUID) -> UUID
     return await session.scalar(select(HoldRow.appointment_id).where(HoldRow.id == hold_id))
 
 
+async def count_holds(session: AsyncSession) -> dict[HoldStatus, int]:
+    """How many are on their way, wait for their patient, or are live."""
+    open_ones = [HoldStatus.PENDING, HoldStatus.UNKNOWN, HoldStatus.ACTION_REQUIRED, HoldStatus.HELD]
+    query = select(HoldRow.status, func.count()).where(HoldRow.status.in_(open_ones)).group_by(HoldRow.status)
+    found = {status: int(count) for status, count in await session.execute(query)}
+    return {status: found.get(status, 0) for status in open_ones}
+
+
 async def get_hold(session: AsyncSession, hold_id: UUID) -> HoldRow:
     return await session.get_one(HoldRow, hold_id, populate_existing=True)
 
@@ -183,7 +191,8 @@ async def find_balance(session: AsyncSession, balance_id: UUID) -> BalanceRow | 
 
 async def list_balances(session: AsyncSession, appointment_id: UUID) -> Sequence[BalanceRow]:
     await session.flush()
-    query = select(BalanceRow).where(BalanceRow.appointment_id == appointment_id).order_by(BalanceRow.created_at, BalanceRow.id)
+    of_it = select(BalanceRow).where(BalanceRow.appointment_id == appointment_id)
+    query = of_it.order_by(BalanceRow.created_at, BalanceRow.id)
     return (await session.scalars(query)).all()
 
 
@@ -200,7 +209,8 @@ async def charged_before(session: AsyncSession, appointment_id: UUID, *, but: UU
 
 async def list_refunds(session: AsyncSession, appointment_id: UUID) -> Sequence[RefundRow]:
     await session.flush()
-    query = select(RefundRow).where(RefundRow.appointment_id == appointment_id).order_by(RefundRow.created_at, RefundRow.id)
+    of_it = select(RefundRow).where(RefundRow.appointment_id == appointment_id)
+    query = of_it.order_by(RefundRow.created_at, RefundRow.id)
     return (await session.scalars(query)).all()
 
 

@@ -4,6 +4,7 @@ Each handler reads what to ask for in a first transaction, calls, and records wh
 which locks the root row and sees what arrived meanwhile.
 """
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from payment.domain.provider import ProviderPayment, ProviderStatus
 from payment.usecases import balances, cards, holds, refunds
 
 tasks = Tasks()
+_log: Final = logging.getLogger(__name__)
 
 # An outcome nobody knows is asked for again and again: soon, because a patient waits, then ever more rarely.
 _SECONDS: Final = (1, 2, 5, 10, 30, 60, 300, 3600, 86_400)
@@ -168,13 +170,16 @@ async def expire_challenge(context: TaskContext) -> Done:
 
 @tasks.on("watch-hold", retries=_RETRIES)
 async def watch_hold(context: TaskContext) -> Done:
-    """The last moment to capture has come: asks whether the provider has let go."""
+    """Reports a hold that will lapse soon; when its last moment has come, asks whether it has."""
     hold_id = UUID(context.key)
     async with context.sessions.begin() as session:
-        provider_id = await holds.find_held(session, hold_id)
-    if provider_id is None:
+        live = await holds.find_live(session, hold_id)
+    if live is None:
         return await _nothing_to_do(context)
-    provider = _provider(context)
+    if context.clock.now() < live.capture_before:
+        _log.warning("hold %s lapses at %s", hold_id, live.capture_before.isoformat())
+        return context.later(live.capture_before)
+    provider, provider_id = _provider(context), live.provider_id
     seen = await _asked(context, lambda: provider.get(provider_id), instead=lambda: provider.get(provider_id))
     async with context.finish() as session:
         await holds.observe_hold(session, hold_id, seen, now=context.clock.now())

@@ -11,6 +11,7 @@ WINDOW: Final = timedelta(days=6)  # farther ahead an authorisation would lapse 
 LEAD: Final = timedelta(days=4)  # inside Visa's 4 days 18 hours without the patient
 ACTION_MARGIN: Final = timedelta(seconds=60)  # the patient's action ends before booking decides
 FREE_UNTIL: Final = timedelta(hours=2)  # until then a time can be given up without harm
+WARNING: Final = timedelta(hours=12)  # a hold this near to its lapse is reported
 CONFIRMATION_MARGIN: Final = timedelta(minutes=10)
 
 Action = Literal["three-d-secure", "card-missing", "price-above-preview"]

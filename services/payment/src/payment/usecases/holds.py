@@ -296,9 +296,20 @@ async def find_asking(session: AsyncSession, hold_id: UUID) -> str | None:
     return found[1].provider_id if found and found[1].status is HoldStatus.ACTION_REQUIRED else None
 
 
-async def find_held(session: AsyncSession, hold_id: UUID) -> str | None:
+@dataclass(frozen=True, slots=True)
+class LiveHold:
+    provider_id: str
+    capture_before: datetime
+
+
+async def find_live(session: AsyncSession, hold_id: UUID) -> LiveHold | None:
     found = await _locked(session, hold_id)
-    return found[1].provider_id if found and found[1].status is HoldStatus.HELD else None
+    if found is None or found[1].status is not HoldStatus.HELD:
+        return None
+    hold = found[1]
+    if hold.provider_id is None or hold.capture_before is None:
+        return None
+    return LiveHold(hold.provider_id, hold.capture_before)
 
 
 # --- what the provider says --------------------------------------------------------------------------------
@@ -405,7 +416,7 @@ def _held(
     hold.capture_before = seen.capture_before
     hold.action_url = None
     post(session, stream, f"{hold.id}:held", ledger.held(hold.held_cents), now=now)
-    tasks.add(session, "watch-hold", str(hold.id), due_at=seen.capture_before)
+    tasks.add(session, "watch-hold", str(hold.id), due_at=max(now, seen.capture_before - plan.WARNING))
     if hold.held_cents >= stream.advance_cents or stream.action is AwaitedAction.THREE_D_SECURE:
         _clear_action(stream)
     _publish_placed(session, stream, hold, now=now)

@@ -104,7 +104,8 @@ async def observe_refund(session: AsyncSession, stream: Stream, reference: str, 
 
 
 async def refuse_refund(session: AsyncSession, refund_id: UUID) -> None:
+    known = await store.get_refund(session, refund_id)
+    await store.lock_stream(session, known.appointment_id)
     refund = await store.get_refund(session, refund_id)
-    await store.lock_stream(session, refund.appointment_id)
     if refund.status is RefundStatus.PENDING:
         refund.status = RefundStatus.FAILED
