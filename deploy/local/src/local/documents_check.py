@@ -342,6 +342,8 @@ async def _played(directory: Path) -> Sequence[Result]:
 def _results(arguments: argparse.Namespace) -> Sequence[Result]:
     now = Clock().now()
     FILES.mkdir(parents=True, exist_ok=True)
+    # The terminal shows the findings; what the services say is in a file.
+    logging.basicConfig(filename=FILES / "platform.log", filemode="w", level=logging.INFO)
     if arguments.samples:
         documents, verify, trust = _drawn(FILES, now=now)
         return check(documents, verify=verify, trust=trust, now=now)
@@ -378,7 +380,6 @@ def main(given: Sequence[str]) -> int:
     arguments = _arguments(given)
     # A refused seal is a finding here, not an incident with a stack trace.
     logging.getLogger("pyhanko").setLevel(logging.CRITICAL)
-    logging.basicConfig(level=logging.ERROR)
     try:
         results = _results(arguments)
     except (LocalError, JourneyFailed) as problem:
