@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from claims.models import Balance, CareAct, EarlyFact, Leg, Quote, Stream
+from common.messaging.delivery import deliver_batch
 from common.messaging.records import APPLIED, Ending, Outcome, ignored, waiting
 from common.messaging.tables import DeadLetterRow
 from support.claims import BOOKED, COMPLETED, CONTRACTED, NIR, Facts
@@ -163,3 +164,24 @@ async def test_a_completion_without_a_price_is_parked_and_can_be_driven_again(wo
 
     assert outcomes == [APPLIED, Outcome(Ending.REJECTED, "overrun-forbidden")]
     assert [kind for kind, _ in await world.published(facts.appointment_id)] == ["quote-issued"]
+
+
+async def test_a_batch_ends_as_its_records_one_by_one_do(world, given_coverage) -> None:
+    one_by_one, together = Facts(), Facts()
+    for facts in (one_by_one, together):
+        await given_coverage(facts, **COVERED)
+    names = ("completed", "requested", "started", "cancelled")
+
+    first, second = (
+        [getattr(facts, name)(sequence=number) for number, name in enumerate(names, start=1)]
+        for facts in (one_by_one, together)
+    )
+
+    singly = await world.hear(*first)
+    at_once = await deliver_batch(second, world.routes, world.sessions, now=world.clock.now())
+
+    assert [each.ending for each in at_once] == [each.ending for each in singly]
+    kinds = [
+        [kind for kind, _ in await world.published(facts.appointment_id)] for facts in (one_by_one, together)
+    ]
+    assert kinds[0] == kinds[1] == ["quote-issued", "care-priced", "leg-opened", "leg-opened"]

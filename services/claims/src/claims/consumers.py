@@ -1,13 +1,14 @@
 """The events claims listens to, and the use case each one triggers."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from claims.usecases import balances, care, coverage, practitioners, quotes
-from claims.usecases.early import take_early_facts
+from claims.usecases.early import lock_streams, take_early_facts
 from claims.usecases.means import Means
-from common.events.base import Event
+from common.events.base import AppointmentFact, Event
 from common.events.booking import (
     AppointmentAbandonedV1,
     AppointmentCancelledV1,
@@ -35,6 +36,7 @@ from common.web import rights
 def routes_of(means: Means) -> Routes:
     """What claims reads; `means` is what the use cases work with."""
     routes = Routes()
+    routes.prepares(_lock_roots)
     _read_appointments(routes, means)
     _read_ends(routes)
     _read_people(routes, means)
@@ -165,6 +167,10 @@ def _read_payments(routes: Routes) -> None:
         session: AsyncSession, event: BalanceChargedV1, meta: Meta, now: datetime
     ) -> Outcome:
         return await balances.take_charge(session, event, meta, now=now)
+
+
+async def _lock_roots(session: AsyncSession, events: Sequence[Event]) -> None:
+    await lock_streams(session, [each.appointment_id for each in events if isinstance(each, AppointmentFact)])
 
 
 async def _catch_up(routes: Routes, session: AsyncSession, event: BookingFact, now: datetime) -> None:

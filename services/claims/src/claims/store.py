@@ -1,8 +1,8 @@
 """Every query of the claims service, by name."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
-from typing import ClassVar
+from typing import Any, ClassVar, Final
 from uuid import UUID
 
 from sqlalchemy import Select, delete, exists, func, select, update
@@ -36,9 +36,18 @@ from claims.models import (
     Submission,
 )
 from common.errors import DomainError, Refusal
+from common.messaging import roots
 from common.money import Cents
 
-RETRY_SECONDS = 1  # what another service's event will bring is usually there by then
+RETRY_SECONDS: Final = 1  # what another service's event will bring is usually there by then
+
+_BLANK: Final[Mapping[str, Any]] = {
+    "version": 0,
+    "status": Status.UNKNOWN,
+    "schedule_no": 0,
+    "revision": 0,
+    "facts_wait": False,
+}
 
 
 class AppointmentUnknown(DomainError):
@@ -81,16 +90,27 @@ class PractitionerUnknown(DomainError):
 
 async def lock_stream(session: AsyncSession, appointment_id: UUID) -> Stream:
     """The root row, held until the transaction ends; the first fact of an appointment creates it."""
+    held = roots.find_locked(session, Stream, appointment_id)
+    if held is not None:
+        return held  # with all the others of its batch
     query = select(Stream).where(Stream.id == appointment_id).with_for_update()
     query = query.execution_options(populate_existing=True)
     known = await session.scalar(query)
     if known is not None:
         return known
-    blank = {"version": 0, "status": Status.UNKNOWN, "schedule_no": 0, "revision": 0, "facts_wait": False}
-    created = insert(Stream).values(id=appointment_id, **blank).on_conflict_do_nothing()
+    created = insert(Stream).values(id=appointment_id, **_BLANK).on_conflict_do_nothing()
     made = (await session.scalars(created.returning(Stream))).one_or_none()
     # None: another transaction was quicker, and has committed.
     return made or (await session.scalars(query)).one()
+
+
+async def lock_streams(session: AsyncSession, appointment_ids: Iterable[UUID]) -> None:
+    """All of a batch, made where they are missing, in the order of their ids; `lock_stream` then has them."""
+    ids = sorted(set(appointment_ids))
+    if ids:
+        blank = insert(Stream).values([{"id": each, **_BLANK} for each in ids]).on_conflict_do_nothing()
+        await session.execute(blank)
+        await roots.lock_all(session, Stream, ids)
 
 
 async def held_stream(session: AsyncSession, appointment_id: UUID) -> Stream:
