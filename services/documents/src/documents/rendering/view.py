@@ -95,7 +95,7 @@ def _shared(document: AnyDocument) -> View:
 
 def _qr_svg(text: str) -> str:
     drawn = io.BytesIO()
-    # A fixed mask: choosing the prettiest of eight costs most of the time, and every reader takes any of them.
+    # A fixed mask: choosing the prettiest of eight costs most of the time, and readers take any of them.
     segno.make(text, error="m", micro=False, mask=3).save(
         drawn, kind="svg", border=4, xmldecl=False, light="#ffffff", svgclass=None, lineclass=None
     )
