@@ -35,6 +35,7 @@ async def measure(ground: Ground, scale: Scale) -> Part:
         async def book(
             server: Server, connections: Sequence[client.Connection], requests: list[bytes]
         ) -> float:
+            await client.revive(connections)
             began = perf_counter()
             exchanges = await client.send_all(connections, requests)
             seconds = perf_counter() - began

@@ -53,15 +53,23 @@ class ServerAway(Exception):
 class Connection(asyncio.Protocol):
     """One request at a time on a connection that stays open; answers must carry their length."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int) -> None:
+        self._port = port
         self._buffer = b""
         self._transport: Any = None
         self._waiting: asyncio.Future[Answer] | None = None
 
     @classmethod
     async def open(cls, port: int) -> Self:
-        _, connection = await asyncio.get_running_loop().create_connection(cls, "127.0.0.1", port)
+        connection = cls(port)
+        await connection.revive()
         return connection
+
+    async def revive(self) -> None:
+        """A server closes what was idle for some seconds; to be called before a measurement."""
+        if self._transport is None or self._transport.is_closing():
+            self._buffer = b""
+            await asyncio.get_running_loop().create_connection(lambda: self, "127.0.0.1", self._port)
 
     def close(self) -> None:
         self._transport.close()
@@ -105,6 +113,11 @@ async def connected(port: int, number: int) -> AsyncIterator[Sequence[Connection
     finally:
         for each in connections:
             each.close()
+
+
+async def revive(connections: Iterable[Connection]) -> None:
+    for each in connections:
+        await each.revive()
 
 
 async def send_all(connections: Sequence[Connection], requests: Iterable[bytes]) -> list[Exchange]:

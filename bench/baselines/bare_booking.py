@@ -25,8 +25,8 @@ _CLAIM: Final = """
     WITH claimed AS (
         INSERT INTO appointment (id, version, status, schedule_no, practitioner_id, practitioner_no,
             patient_id, account_id, starts_at, ends_at, decide_by, requested_at, consent_id, pathway,
-            territory, exemption_related, under_16, minor_on_1_january, biller_id, profession, specialty, sector, zone,
-            agreed_company, third_party_payment, currency, fee_cents, payment_sequence)
+            territory, exemption_related, under_16, minor_on_1_january, biller_id, profession, specialty,
+            sector, zone, agreed_company, third_party_payment, currency, fee_cents, payment_sequence)
         SELECT $1, 1, 'requested', 1, p.id, p.no, $2, $3, o.starts_at, o.ends_at, $4, $5, $1, $6, $7, $8,
             false, false, p.biller_id, p.profession, p.specialty, p.sector, p.zone, p.agreed_company,
             p.third_party_payment, p.currency, p.fee_cents, 0
