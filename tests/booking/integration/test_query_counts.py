@@ -1,7 +1,7 @@
 """How often the hot paths go to the database: a round trip more is a decision, not an accident."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import pytest
@@ -17,9 +17,11 @@ class Counted:
         self._pool = pool
         self.asked: list[str] = []
 
-    async def fetchrow(self, query: str, *arguments: Any) -> Any:
-        self.asked.append(query)
-        return await self._pool.fetchrow(query, *arguments)
+    @asynccontextmanager
+    async def acquire(self) -> AsyncIterator[Any]:
+        async with self._pool.acquire() as connection:
+            connection.add_query_logger(lambda record: self.asked.append(record.query))
+            yield connection
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from uuid import UUID
 from booking.domain.agenda import LONGEST_SLOT
 from booking.models import LIVE_SQL
 from common.db import Direct
-from common.messaging.tables import HistoryRow, OutboxRow
+from common.messaging.tables import OutboxRow
 
 # Rights, consent, terms and an earlier answer under the same key, in one round trip. A patient for whom the
 # account may not act reads as if they were not there.
@@ -148,7 +148,7 @@ async def claim_time(
     lock: int,
     answer: tuple[str, bytes, int, str, datetime],
     requested: OutboxRow,
-    noted: HistoryRow,
+    fact: str,
     timer: str,
 ) -> Claimed:
     """Everything a request writes, or nothing. A claim in flight is waited for, then judged."""
@@ -161,7 +161,7 @@ async def claim_time(
         requested.sequence,
         json.dumps(requested.headers),
         requested.body,
-        noted.fact,
+        fact,
         timer,
         fields["decide_by"],
         _LONGEST,

@@ -2,14 +2,20 @@
 
 import asyncio
 
+from booking import store
 from booking.consumers import routes
 from booking.settings import Settings
 from booking.tasks import tasks
 from common.clock import Clock
 from common.db import engine_of, sessions_of
+from common.messaging.housekeeping import House
 from common.messaging.runner import WorkerHealth, run_worker
 from common.telemetry import Metrics
 from common.wake import Wake
+
+
+def house_of(settings: Settings) -> House:
+    return House(store.PURGES, settings.retention)
 
 
 async def run(
@@ -37,4 +43,5 @@ async def run(
         stop=stop,
         health=health,
         metrics=metrics,
+        house=house_of(settings),
     )

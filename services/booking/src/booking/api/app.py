@@ -48,7 +48,7 @@ def create_app(settings: Settings, *, clock: Clock, wake: Wake) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.backlog = backlog
-    for routes in (practitioners, agendas, patients, appointments, internal):
+    for routes in (appointments, agendas, practitioners, patients, internal):  # the busiest first
         app.include_router(routes.router)
     app.include_router(access.routes("booking"))
     return app

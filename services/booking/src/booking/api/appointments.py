@@ -43,6 +43,25 @@ _EVENT_STREAM: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
+@router.post("/appointments", status_code=201, responses=responses(404, 409))
+async def request_appointment(
+    body: AppointmentCreate,
+    key: IdempotencyKey,
+    caller: PatientCaller,
+    desk: DeskDep,
+    now: Now,
+    prefer: Prefer,
+    response: Response,
+) -> AppointmentRead:
+    requested = await requests.request(desk, body.wanted(caller.subject), key=key, now=now)
+    if requested.fields and not prefer:
+        response.headers["Retry-After"] = _RETRY_AFTER
+        return AppointmentRead.new(requested, reason_code=body.reason_code)
+    await _settled(desk.sessions, requested.appointment_id, prefer)
+    async with desk.sessions() as session:
+        return await _told(session, desk.keyring, requested.appointment_id, caller, response)
+
+
 @router.get("/reasons")
 async def list_reasons(now: Now) -> ReasonList:
     rows = REASONS.valid(now.astimezone(LEGAL_ZONE).date())
@@ -58,27 +77,6 @@ async def list_reasons(now: Now) -> ReasonList:
             for each in REASONS.numbers
         ],
     )
-
-
-@router.post("/appointments", status_code=201, responses=responses(404, 409))
-async def request_appointment(
-    body: AppointmentCreate,
-    key: IdempotencyKey,
-    caller: PatientCaller,
-    desk: DeskDep,
-    now: Now,
-    prefer: Prefer,
-    response: Response,
-) -> AppointmentRead:
-    requested = await requests.request(desk, body.wanted(caller.subject), key=key, now=now)
-    if requested.appointment is not None and not prefer:
-        response.headers["Retry-After"] = _RETRY_AFTER
-        return AppointmentRead.of(
-            requested.appointment, progress=requested.facts, reason_code=body.reason_code
-        )
-    await _settled(desk.sessions, requested.appointment_id, prefer)
-    async with desk.sessions() as session:
-        return await _told(session, desk.keyring, requested.appointment_id, caller, response)
 
 
 @router.get("/appointments")

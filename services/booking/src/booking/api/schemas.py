@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import date, datetime, time
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 from uuid import UUID
 from zoneinfo import available_timezones
 
@@ -23,7 +23,7 @@ from booking.models import (
     Offer,
     Practitioner,
 )
-from booking.usecases.requests import Wanted
+from booking.usecases.requests import Requested, Wanted
 from common.events.base import (
     ActCode,
     Currency,
@@ -560,6 +560,22 @@ class AppointmentRead(Out):
     action: ActionRead | None
 
     @classmethod
+    def new(cls, requested: Requested, *, reason_code: str) -> Self:
+        """What `of` says of an appointment that was written a moment ago, without reading it."""
+        fields = requested.fields
+        return cls.model_validate(
+            {
+                **_NOTHING_YET,
+                **fields,
+                "free_cancellation_until": fields["starts_at"] - POLICY.free_until,
+                "reason_code": reason_code,
+                "progress": [
+                    FactRead(id=requested.history_id, fact=requested.fact, at=fields["requested_at"])
+                ],
+            }
+        )
+
+    @classmethod
     def of(
         cls, appointment: Appointment, *, progress: Sequence[HistoryRow], reason_code: str | None = None
     ) -> Self:
@@ -580,6 +596,19 @@ class AppointmentRead(Out):
                 "action": _action(appointment),
             }
         )
+
+
+_NOTHING_YET: Final[dict[str, object]] = dict.fromkeys(
+    (
+        "started_at",
+        "ended_at",
+        "end_reason",
+        "cancelled_by",
+        "free_cancellation",
+        "outcome",
+        "action",
+    )
+)
 
 
 def _action(appointment: Appointment) -> dict[str, object] | None:

@@ -1,5 +1,6 @@
 """A request for a time: one read, one statement that settles it, and an explanation when it says no."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, ClassVar, Final, cast
@@ -12,7 +13,7 @@ from booking.domain.ages import LEGAL_ZONE, ages
 from booking.domain.lifecycle import Status
 from booking.domain.offers import check_ahead, decide_by
 from booking.domain.reasons import REASONS
-from booking.models import Appointment, Offer
+from booking.models import Offer
 from booking.usecases.appointments import TimeTaken, end_overdue, next_offers
 from booking.usecases.patients import BORN_ON
 from common import vault
@@ -22,8 +23,7 @@ from common.errors import DomainError, Refusal
 from common.events.base import PathwayAnswer, TerritoryAnswer
 from common.events.booking import AppointmentRequestedV1
 from common.ids import uuid7
-from common.messaging import history, outbox
-from common.messaging.tables import HistoryRow
+from common.messaging import outbox
 from common.web import idempotency
 
 DECIDE_BY: Final = "decide-by"  # the kind of the timer's task
@@ -54,15 +54,16 @@ class Requested:
     """A new appointment with its first fact, or the id of the one that the same request made before."""
 
     appointment_id: UUID
-    appointment: Appointment | None
-    facts: tuple[HistoryRow, ...] = ()
+    fields: Mapping[str, Any]  # its columns; empty: made before
+    fact: str = AppointmentRequestedV1.type
+    history_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Desk:
     """What a request works with."""
 
-    direct: Direct
+    direct: asyncpg.Pool
     sessions: Sessions
     keyring: Keyring
     wake: Wakes | None
@@ -76,9 +77,19 @@ async def request(desk: Desk, wanted: Wanted, *, key: idempotency.Key, now: date
     InFlight, KeyReused.
     """
     REASONS.accept(wanted.reason_code, on=now.astimezone(LEGAL_ZONE).date())
+    async with desk.direct.acquire() as connection:
+        requested = await _request(desk, connection, wanted, key=key, now=now)
+    if requested is None:
+        raise TimeTaken(await _next(desk, wanted, now=now))
+    return requested
+
+
+async def _request(
+    desk: Desk, connection: Direct, wanted: Wanted, *, key: idempotency.Key, now: datetime
+) -> Requested | None:
     for _ in range(_TRIES):
         read = await hot.read_request(
-            desk.direct,
+            connection,
             scope=key.scope,
             offer_id=wanted.offer_id,
             account_id=wanted.account_id,
@@ -86,30 +97,29 @@ async def request(desk: Desk, wanted: Wanted, *, key: idempotency.Key, now: date
         )
         earlier = idempotency.decided(key, read)
         if earlier is not None:
-            return Requested(UUID(earlier), None)
+            return Requested(UUID(earlier), {})
         fields = _fields(desk, wanted, read, now=now)
-        requested = await _claim(desk, fields, key=key, now=now)
+        requested = await _claim(desk, connection, fields, key=key, now=now)
         if requested is not None:
             return requested
-        if not await _is_free_now(desk, wanted, read, key=key, now=now):
+        if not await _is_free_now(desk, connection, wanted, read, key=key, now=now):
             break
-    raise TimeTaken(await _next(desk, wanted, now=now))
+    return None
 
 
 async def _claim(
-    desk: Desk, fields: dict[str, Any], *, key: idempotency.Key, now: datetime
+    desk: Desk, connection: Direct, fields: dict[str, Any], *, key: idempotency.Key, now: datetime
 ) -> Requested | None:
     appointment_id: UUID = fields["id"]
     event = _event(fields)
-    noted = history.row(appointment_id, sequence=1, fact=event.type, cause=None, at=now)
     try:
         claimed = await hot.claim_time(
-            desk.direct,
+            connection,
             fields,
             lock=key.lock,
             answer=key.row(status=_CREATED, reference=str(appointment_id), now=now),
             requested=outbox.row(event, sequence=1, now=now),
-            noted=noted,
+            fact=event.type,
             timer=DECIDE_BY,
         )
     except asyncpg.UniqueViolationError:
@@ -121,14 +131,15 @@ async def _claim(
     if desk.wake is not None:
         desk.wake.set("outbox")
         desk.wake.set("task")
-    noted.id = claimed.history_id
-    return Requested(appointment_id, Appointment(**fields), (noted,))
+    return Requested(appointment_id, fields, event.type, claimed.history_id)
 
 
-async def _is_free_now(desk: Desk, wanted: Wanted, read: Any, *, key: idempotency.Key, now: datetime) -> bool:
+async def _is_free_now(
+    desk: Desk, connection: Direct, wanted: Wanted, read: Any, *, key: idempotency.Key, now: datetime
+) -> bool:
     """Why the claim was refused; True when trying again may help."""
     refusal = await hot.explain_refusal(
-        desk.direct,
+        connection,
         scope=key.scope,
         practitioner_no=read["practitioner_no"],
         starts_at=read["starts_at"],
