@@ -11,7 +11,7 @@ from common.db import COLUMN_TYPES, new_metadata
 from common.messaging.tables import StreamRoot
 from common.money import Cents
 from documents.domain.content import Folder, Kind
-from documents.domain.visits import Status, Visit
+from documents.domain.visits import DocumentStatus, Visit
 
 
 class Base(DeclarativeBase):
@@ -54,7 +54,7 @@ class Document(Base):
     practitioner_id: Mapped[UUID]
     kind: Mapped[Kind]
     folder: Mapped[Folder | None]
-    status: Mapped[Status]
+    status: Mapped[DocumentStatus]
     revision: Mapped[int | None] = mapped_column(Integer)  # of the price a billing document states
     signer_rpps: Mapped[str | None] = mapped_column(String(11))  # who wrote it; none: the platform
     content: Mapped[bytes | None]  # sealed

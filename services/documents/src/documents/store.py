@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from common.web.tables import PractitionerKeyRow
 from documents.domain.content import Folder, Kind
-from documents.domain.visits import Status, Visit
+from documents.domain.visits import DocumentStatus, Visit
 from documents.models import Dispensation, Document, Stream
 
 
@@ -51,7 +51,7 @@ async def list_live(session: AsyncSession, appointment_id: UUID) -> Sequence[Doc
         select(Document)
         .where(
             Document.appointment_id == appointment_id,
-            Document.status.in_([Status.REQUESTED, Status.ISSUED]),
+            Document.status.in_([DocumentStatus.REQUESTED, DocumentStatus.ISSUED]),
         )
         .order_by(Document.id)
     )
@@ -72,7 +72,7 @@ async def list_of_patient(
     found = select(Document).where(
         Document.patient_id == patient_id,
         Document.restricted_at.is_(None),
-        or_(Document.status == Status.REQUESTED, Document.issued_at.is_not(None)),
+        or_(Document.status == DocumentStatus.REQUESTED, Document.issued_at.is_not(None)),
     )
     if folder is not None:
         found = found.where(Document.folder == folder)

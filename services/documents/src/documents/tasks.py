@@ -15,7 +15,7 @@ from documents.domain.assembly import SignerDiffers, billed, issue_of, written
 from documents.domain.content import AnyDocument, Issue, Kind
 from documents.domain.numbers import content_hash
 from documents.domain.sources import Charged, Identity, KnownInsured
-from documents.domain.visits import Status
+from documents.domain.visits import DocumentStatus
 from documents.models import Document
 from documents.rendering.renderer import Renderer
 from documents.rendering.view import practitioner_name
@@ -86,7 +86,7 @@ async def render_document(context: TaskContext) -> Done:
 async def _asked(context: TaskContext, resources: Resources) -> _Asked | None:
     async with context.sessions() as session:
         row = await store.find_document(session, UUID(context.key))
-        if row is None or row.status is not Status.REQUESTED:
+        if row is None or row.status is not DocumentStatus.REQUESTED:
             return None
         stream = await store.find_stream(session, row.appointment_id)
         if stream is None:

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from common import vault
 from common.clock import Clock
 from common.db import engine_of, sessions_of
+from common.messaging.housekeeping import House
 from common.messaging.runner import WorkerHealth, run_worker
 from common.telemetry import Metrics
 from common.wake import Wake
@@ -30,6 +31,11 @@ def seal_of(settings: Settings, *, clock: Clock) -> Seal:
         passphrase = settings.seal_passphrase.get_secret_value().encode()
     load = signing.load_pem if settings.seal_format == "pem" else signing.load_pkcs12
     return load(settings.seal_file.read_bytes(), passphrase=passphrase)
+
+
+def house_of(settings: Settings) -> House:
+    """Documents are kept as the law says: only what every service has is ever removed."""
+    return House(retention=settings.retention)
 
 
 async def run(
@@ -72,4 +78,5 @@ async def run(
             stop=stop,
             health=health,
             metrics=metrics,
+            house=house_of(settings),
         )

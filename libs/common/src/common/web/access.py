@@ -147,7 +147,7 @@ def routes(service: str) -> APIRouter:
     """`GET /{service}/v1/patients/{patient_id}/access-log`, newest first, for whoever may see the patient."""
     router = APIRouter(prefix=f"/{service}/v1/patients", tags=["access log"])
 
-    @router.get("/{patient_id}/access-log")
+    @router.get("/{patient_id}/access-log", operation_id=f"list_{service}_accesses")
     async def list_accesses(
         patient_id: UUID,
         caller: CallerDep,

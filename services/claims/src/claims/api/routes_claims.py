@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 
 from claims import store
 from claims.api.auth import MeansDep, sees_reasons, wait_for
-from claims.api.schemas import CareActRead, FactRead, HistoryPage, InsuredRead, LegRead
+from claims.api.schemas import CareActRead, ClaimFactRead, HistoryPage, InsuredRead, LegRead
 from claims.usecases import care, legs, reading
 from common.messaging import history
 from common.web import idempotency, pages
@@ -85,7 +85,7 @@ async def list_claim_facts(
     )
     rows = await history.after(transaction, appointment_id, int(cursor[0]) if cursor else 0, limit + 1)
     more = pages.encode([str(rows[limit - 1].id)], key=key) if len(rows) > limit else None
-    return HistoryPage(items=[FactRead.of(row) for row in rows[:limit]], next_cursor=more)
+    return HistoryPage(items=[ClaimFactRead.of(row) for row in rows[:limit]], next_cursor=more)
 
 
 @router.get(

@@ -523,7 +523,7 @@ class CareActRead(Out):
         )
 
 
-class FactRead(Out):
+class ClaimFactRead(Out):
     id: int
     fact: str
     sequence: int | None
@@ -535,7 +535,7 @@ class FactRead(Out):
 
 
 class HistoryPage(Out):
-    items: list[FactRead]
+    items: list[ClaimFactRead]
     next_cursor: str | None
 
 

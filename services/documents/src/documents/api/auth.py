@@ -12,7 +12,7 @@ from common.web import progress
 from common.web.access import Access
 from common.web.auth import Caller, Role, requires
 from documents import store
-from documents.domain.visits import Status, Visit, may_be_written_about
+from documents.domain.visits import DocumentStatus, Visit, may_be_written_about
 from documents.storage import Storage
 from documents.usecases.writing import AppointmentNotFound
 
@@ -59,6 +59,6 @@ async def wait_for_file(sessions: Sessions, document_id: UUID, *, seconds: float
 
     async def drawn(session: AsyncSession) -> bool | None:
         row = await store.find_document(session, document_id)
-        return True if row is None or row.status is not Status.REQUESTED else None
+        return True if row is None or row.status is not DocumentStatus.REQUESTED else None
 
     await progress.wait_until(sessions, drawn, seconds)

@@ -11,7 +11,7 @@ from common.web.schemas import In, Out
 from documents.domain.content import Folder, Kind, Substitution
 from documents.domain.dispensing import LineLeft
 from documents.domain.prescribing import MOST_CHARACTERS, MOST_DAYS, MOST_LINES, MOST_RENEWALS
-from documents.domain.visits import Status
+from documents.domain.visits import DocumentStatus
 from documents.models import Dispensation, Document
 
 Words = Annotated[str, Field(min_length=1, max_length=MOST_CHARACTERS)]
@@ -94,7 +94,7 @@ class DocumentRead(Out):
     practitioner_id: UUID
     kind: Kind
     folder: Folder | None
-    status: Status
+    status: DocumentStatus
     created_at: datetime
     issued_at: datetime | None
     withdrawn_at: datetime | None

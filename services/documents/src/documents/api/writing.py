@@ -18,7 +18,7 @@ from common.web.problems import responses
 from documents import store
 from documents.api.auth import KeyringDep, Practitioner, rpps_of, wait_for_file, wait_for_visit
 from documents.api.schemas import DocumentRead, PrescriptionCreate, ReportCreate
-from documents.domain.visits import Status
+from documents.domain.visits import DocumentStatus
 from documents.models import Document
 from documents.usecases import writing
 from documents.usecases.writing import AppointmentNotFound
@@ -134,6 +134,6 @@ async def _read(asked: Asked, document_id: UUID, response: Response) -> Document
         row = await store.find_document(session, document_id)
         if row is None:
             raise AppointmentNotFound("no such document")
-        if row.status is Status.REQUESTED:
+        if row.status is DocumentStatus.REQUESTED:
             response.headers["Retry-After"] = "1"
         return DocumentRead.of(row, url=await writing.open_url(session, asked.keyring, row))

@@ -17,7 +17,7 @@ class Visit(StrEnum):
     ENDED = "ended"  # cancelled, abandoned, not billed, patient absent: it has no documents
 
 
-class Status(StrEnum):
+class DocumentStatus(StrEnum):
     """The life of one document."""
 
     REQUESTED = "requested"

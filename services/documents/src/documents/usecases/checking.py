@@ -20,7 +20,7 @@ from documents.domain.assembly import line_of
 from documents.domain.content import Kind
 from documents.domain.dispensing import LineLeft, NotDispensable, dispense
 from documents.domain.numbers import normal_code, normal_number
-from documents.domain.visits import Status
+from documents.domain.visits import DocumentStatus
 from documents.models import Dispensation, Document
 from documents.usecases.visits import event_fields
 from documents.usecases.writing import CODE, open_content
@@ -70,7 +70,7 @@ async def verify(
     if sha256 is not None and not same:
         # Without a code nothing is said about the document to somebody who has another file.
         return Verified("invalid", document if code is not None else None)
-    if document.status is Status.WITHDRAWN:
+    if document.status is DocumentStatus.WITHDRAWN:
         return Verified("withdrawn", document)
     return Verified("authentic", document)
 
@@ -99,7 +99,7 @@ async def record_dispensation(
         raise DocumentNotFound("no such document")
     stream = await store.lock_stream(session, found.appointment_id)
     document = await store.lock_document(session, document_id)
-    if document is None or document.status is not Status.ISSUED:
+    if document is None or document.status is not DocumentStatus.ISSUED:
         raise DocumentWithdrawn("the document no longer counts")
     left = await _left(session, keyring, document, positions=positions, now=now)
     row = Dispensation(

@@ -18,7 +18,7 @@ from common.money import Cents
 from documents import store
 from documents.domain.content import SheetMode
 from documents.domain.sheets import document_of
-from documents.domain.visits import Status, Visit, after, billing_is_due
+from documents.domain.visits import DocumentStatus, Visit, after, billing_is_due
 from documents.models import Document, Stream
 
 RENDER: Final = "render-document"
@@ -124,7 +124,7 @@ async def _open_billing(session: AsyncSession, stream: Stream, *, now: datetime)
             practitioner_id=stream.practitioner_id,
             kind=kind,
             folder=None,
-            status=Status.REQUESTED,
+            status=DocumentStatus.REQUESTED,
             revision=price["revision"],
             signer_rpps=None,
             content=None,
@@ -148,8 +148,8 @@ async def withdraw_all(session: AsyncSession, stream: Stream, *, now: datetime) 
 
 def withdraw(session: AsyncSession, stream: Stream, document: Document, *, now: datetime) -> None:
     """It stays, and whoever verifies it learns that it no longer counts."""
-    was_issued = document.status is Status.ISSUED
-    document.status = Status.WITHDRAWN
+    was_issued = document.status is DocumentStatus.ISSUED
+    document.status = DocumentStatus.WITHDRAWN
     document.withdrawn_at = now
     if was_issued:
         outbox.add(session, stream, WithdrawnV1(**event_fields(document)), now=now)

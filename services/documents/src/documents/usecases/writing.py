@@ -21,7 +21,7 @@ from documents.domain import prescribing
 from documents.domain.assembly import line_of
 from documents.domain.content import Folder, Issue, Kind
 from documents.domain.numbers import normal_code
-from documents.domain.visits import ConsultationNotStarted, Status, may_be_written_about
+from documents.domain.visits import ConsultationNotStarted, DocumentStatus, may_be_written_about
 from documents.models import Document, Stream
 from documents.usecases.visits import add_document, event_fields
 
@@ -129,7 +129,7 @@ async def _write(
         practitioner_id=stream.practitioner_id,
         kind=kind,
         folder=folder,
-        status=Status.REQUESTED,
+        status=DocumentStatus.REQUESTED,
         revision=None,
         signer_rpps=rpps,
         content=sealed,
@@ -181,13 +181,13 @@ async def issue(
         return "not-found"
     stream = await store.lock_stream(session, found.appointment_id)
     document = await store.lock_document(session, document_id)
-    if document is None or document.status is not Status.REQUESTED:
+    if document is None or document.status is not DocumentStatus.REQUESTED:
         return "not-requested"
     code = normal_code(drawn.issue.verification_code)
     url = await vault.seal(
         session, keyring, document.patient_id, drawn.issue.verification_url, field=CODE, now=now, kind="kept"
     )
-    document.status = Status.ISSUED
+    document.status = DocumentStatus.ISSUED
     document.number = drawn.issue.number
     document.code_hash = keyring.blind_index(code, field=CODE)
     document.code = url
@@ -204,8 +204,8 @@ async def issue(
 async def fail(session: AsyncSession, document_id: UUID) -> None:
     """It can never be drawn: whoever asked sees that."""
     document = await store.lock_document(session, document_id)
-    if document is not None and document.status is Status.REQUESTED:
-        document.status = Status.FAILED
+    if document is not None and document.status is DocumentStatus.REQUESTED:
+        document.status = DocumentStatus.FAILED
 
 
 async def open_url(session: AsyncSession, keyring: Keyring, document: Document) -> str | None:

@@ -99,7 +99,7 @@ class CardList(Out):
     items: list[CardRead]
 
 
-class ActionRead(Out):
+class PaymentActionRead(Out):
     kind: AwaitedAction
     url: str | None
     advance_cents: int
@@ -121,7 +121,7 @@ class PaymentRead(Out):
     short_cents: int
     place_at: datetime | None
     capture_before: datetime | None
-    action: ActionRead | None
+    action: PaymentActionRead | None
 
     @classmethod
     def of(cls, stream: Stream, holds: Sequence[HoldRow], card: CardRow | None) -> Self:
@@ -164,14 +164,14 @@ def _status(stream: Stream, holds: Sequence[HoldRow], captured: int) -> PaymentS
     )
 
 
-def _action(stream: Stream, holds: Sequence[HoldRow], card: CardRow | None) -> ActionRead | None:
+def _action(stream: Stream, holds: Sequence[HoldRow], card: CardRow | None) -> PaymentActionRead | None:
     if stream.action is None:
         return None
     url = None
     if stream.action is AwaitedAction.THREE_D_SECURE:
         asking = [hold.action_url for hold in holds if hold.status is HoldStatus.ACTION_REQUIRED]
         url = asking[-1] if asking else card.action_url if card is not None else None
-    return ActionRead(
+    return PaymentActionRead(
         kind=stream.action,
         url=url,
         advance_cents=stream.advance_cents,

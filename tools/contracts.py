@@ -1,0 +1,95 @@
+"""Writes every generated file of the contracts, or says which are stale or break what was released."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Final
+
+from common.events.catalogue import CATALOGUE
+from common.events.topics import TOPICS
+from tools import api_documents, event_documents
+from tools.compatibility import breaks
+
+ROOT: Final = Path(__file__).parents[1]
+SCHEMAS: Final = ROOT / "libs/common/schemas"
+RELEASED: Final = SCHEMAS / "released"
+API: Final = ROOT / "docs/openapi"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="contracts", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail when stale or incompatible")
+    parser.add_argument("--release", metavar="REASON", help="make today's contracts the baseline")
+    arguments = parser.parse_args()
+    files = event_documents.generated(ROOT) | api_documents.generated(ROOT)
+    problems = _stale(files) if arguments.check else _write(files)
+    if arguments.release:
+        _release(arguments.release)
+    problems += _incompatible()
+    for each in problems:
+        print(each)
+    print(f"contracts: {len(CATALOGUE)} events, {len(files)} generated files, {len(problems)} problems")
+    return 1 if problems else 0
+
+
+def _write(files: dict[Path, str]) -> list[str]:
+    for path, content in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, encoding="utf-8")
+    for path in _strays(files):
+        path.unlink()
+    return []
+
+
+def _stale(files: dict[Path, str]) -> list[str]:
+    found = [
+        f"{path.relative_to(ROOT)} is stale: run `make contracts`"
+        for path, content in files.items()
+        if not path.exists() or path.read_text(encoding="utf-8") != content
+    ]
+    return found + [f"{path.relative_to(ROOT)} belongs to nothing" for path in _strays(files)]
+
+
+def _strays(files: dict[Path, str]) -> list[Path]:
+    """Schemas and examples left behind by a model that is gone."""
+    present = [*SCHEMAS.glob("*.json"), *(SCHEMAS / "examples").rglob("*.json"), *API.glob("*.json")]
+    return [path for path in present if path not in files]
+
+
+def _incompatible() -> list[str]:
+    found: list[str] = []
+    for path in sorted(RELEASED.glob("*.json")):
+        current = SCHEMAS / path.name
+        if not current.exists():
+            found.append(f"{path.stem}: released, and gone; readers may still meet it")
+            continue
+        old, new = (json.loads(each.read_text(encoding="utf-8")) for each in (path, current))
+        found += [f"{path.stem}: {problem}. {_who_breaks(path.stem)}" for problem in breaks(old, new)]
+    return found
+
+
+def _who_breaks(name: str) -> str:
+    event = next(each for (kind, version), each in CATALOGUE.items() if f"{kind}.v{version}" == name)
+    topic = TOPICS[event.topic]
+    readers = ", ".join(topic.readers)
+    return f"Write a V{event.version + 1} beside it; readers first: {readers}; then {topic.owner}"
+
+
+def _release(reason: str) -> None:
+    """The one writer of the baseline; before 1.0 it may move, with a reason in the change log."""
+    for current, baseline in ((SCHEMAS, RELEASED), (API, API / "released")):
+        baseline.mkdir(parents=True, exist_ok=True)
+        for path in baseline.glob("*.json"):
+            path.unlink()
+        for path in current.glob("*.json"):
+            (baseline / path.name).write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
+    changelog = ROOT / "CHANGELOG.md"
+    text = changelog.read_text(encoding="utf-8")
+    changelog.write_text(
+        text.replace("## Unreleased\n", f"## Unreleased\n\n- contracts: {reason}\n", 1), encoding="utf-8"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
