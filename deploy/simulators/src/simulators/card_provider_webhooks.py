@@ -39,7 +39,7 @@ class Deliverer:
             try:
                 await self.books.let_time_pass()
                 sent = await self.send_due()
-            except (asyncpg.PostgresError, OSError) as error:
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
                 _log.warning("webhooks wait: %s", type(error).__name__)
                 sent = 0
             if not sent:

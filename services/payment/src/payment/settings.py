@@ -1,14 +1,22 @@
 """What payment must be told to run."""
 
-from pydantic import SecretStr
+from datetime import timedelta
+
+from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from common.settings import ServiceSettings
+from common.settings import RetentionSettings, ServiceSettings
+
+
+class PaymentRetention(RetentionSettings):
+    # longer than a provider repeats a webhook: its id tells that we have it
+    provider_events: timedelta = Field(default=timedelta(days=90), ge=timedelta(days=7))
 
 
 class Settings(ServiceSettings):
     model_config = SettingsConfigDict(env_prefix="PAYMENT_", env_nested_delimiter="__", frozen=True)
 
+    retention: PaymentRetention = PaymentRetention()
     provider_url: str  # of the card provider's API, without /v1
     provider_key: SecretStr
     webhook_secret: SecretStr  # the provider signs what it reports with it

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 from uuid import UUID
 
 from sqlalchemy import exists, func, select, update
@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from common.errors import DomainError, Refusal
+from common.messaging.housekeeping import Purge
 from common.messaging.tables import HistoryRow
 from common.money import Cents
 from payment.domain.holds import HoldStatus
@@ -27,6 +28,14 @@ from payment.models import (
     RefundRow,
     RefundStatus,
     Stream,
+)
+
+PURGES: Final = (
+    Purge(
+        "provider_event",
+        "provider_events",
+        "SELECT ctid FROM provider_event WHERE received_at < :before LIMIT :limit FOR UPDATE SKIP LOCKED",
+    ),
 )
 
 
