@@ -13,9 +13,11 @@ from common.events.envelope import Meta
 from common.events.payment import HoldWaivedV1
 from common.messaging import cli, history, tasks
 from common.messaging.delivery import deliver, park
+from common.messaging.housekeeping import House
 from common.messaging.records import APPLIED, Outcome
 from common.messaging.routes import Routes
 from common.messaging.tables import TaskRow
+from common.process import parser
 from common.settings import KafkaSettings, PostgresSettings
 from support.records import NOW, record
 
@@ -35,7 +37,7 @@ async def apply(session: Any, event: HoldWaivedV1, meta: Meta, _: datetime) -> O
 def command(dsn, capsys) -> Callable[..., Awaitable[tuple[int, str]]]:
     async def command(*arguments: str) -> tuple[int, str]:
         """The exit status, and what was printed."""
-        options = cli.parser("booking").parse_args(arguments)
+        options = parser("booking").parse_args(arguments)
         status = await cli.run(
             "booking",
             options,
@@ -43,6 +45,7 @@ def command(dsn, capsys) -> Callable[..., Awaitable[tuple[int, str]]]:
             postgres=PostgresSettings(dsn=dsn),
             kafka=NOWHERE,
             clock=Clock(read=lambda: NOW),
+            house=House(),
         )
         told = capsys.readouterr()
         return status, told.out + told.err

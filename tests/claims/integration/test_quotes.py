@@ -5,7 +5,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from claims.tasks import start_forgetting
+from claims.settings import ClaimsRetention
+from claims.store import PURGES
+from common.messaging.housekeeping import House, keep_house
 from common.messaging.records import APPLIED, Outcome, ignored
 from support.claims import CONTRACTED, NIR, NOT_CONTRACTED, PATIENT, PSYCHOLOGIST, STARTS, Facts
 
@@ -186,10 +188,9 @@ async def test_old_previews_are_forgotten_and_new_ones_kept(world, client) -> No
     world.clock.shift += timedelta(days=91)
     new = (await client.post("/previews", json=asked, headers=PATIENT)).json()
 
-    await start_forgetting(world.sessions, now=world.clock.now())
-    [done] = await world.work()
+    removed = await keep_house(House(PURGES, ClaimsRetention()), world.sessions, now=world.clock.now())
 
-    assert (done.kind, done.outcome) == ("forget-old", "later")
+    assert removed["preview"] == 1
     statuses = [
         (await client.get(f"/previews/{each['id']}", headers=PATIENT)).status_code for each in (old, new)
     ]

@@ -7,7 +7,7 @@ from uuid import uuid4
 import httpx
 import pytest
 from fastapi import FastAPI, Response
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from common.db import Sessions, sessions_of
@@ -157,22 +157,6 @@ async def test_the_same_on_a_raw_connection(committed, real) -> None:
     await engine.dispose()
 
     assert (first, again) == (None, "r")
-    assert await made(real) == (0, 1)
-
-
-async def test_records_end_by_retention(real) -> None:
-    async with real.begin() as session:
-        for name in ("a", "b", "c"):
-            key = idempotency.Key(name * 64, b"f", Response())
-            await idempotency.finish(session, key, status=201, reference="r", now=NOW)
-        await session.execute(
-            text("UPDATE idempotency SET created_at = created_at + interval '1 day' WHERE scope LIKE 'c%'")
-        )
-
-    async with real.begin() as session:
-        ended = [await idempotency.purge(session, before=NOW.replace(minute=1), limit=1) for _ in range(3)]
-
-    assert ended == [1, 1, 0]
     assert await made(real) == (0, 1)
 
 

@@ -28,6 +28,16 @@ class PostgresSettings(Piece):
     worker_pool: int = Field(default=8, ge=1)
     direct_pool: int = Field(default=10, ge=1)
 
+    @property
+    def api_connections(self) -> int:
+        """The most an API process opens: its pools, and the one that wakes other processes."""
+        return self.api_pool + self.direct_pool + 1
+
+    @property
+    def worker_connections(self) -> int:
+        """The most a worker opens: its pool, the relay's, the one of its leases, and the one that wakes."""
+        return self.worker_pool + 3
+
 
 class KafkaSettings(Piece):
     bootstrap_servers: str
@@ -94,6 +104,17 @@ class TelemetrySettings(Piece):
     otlp_endpoint: str | None = None  # nothing is exported without one
 
 
+class RetentionSettings(Piece):
+    """How long what nobody asks about any more is kept; docs/retention.toml gives the reasons."""
+
+    # longer than the topics keep an event, or a reader that was away could not be helped
+    archive: timedelta = Field(default=timedelta(days=400), ge=timedelta(days=31))
+    idempotency: timedelta = Field(default=timedelta(days=30), ge=timedelta(days=1))
+    tasks: timedelta = Field(default=timedelta(days=90), ge=timedelta(days=1))  # after they are finished
+    access_log: timedelta = Field(default=timedelta(days=1096), ge=timedelta(days=184))
+    history: timedelta = Field(default=timedelta(days=1096), ge=timedelta(days=184))
+
+
 class HttpSettings(Piece):
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
@@ -111,6 +132,7 @@ class ServiceSettings(BaseSettings):
     identity: ServiceIdentity
     keys: KeySettings
     telemetry: TelemetrySettings = TelemetrySettings()
+    retention: RetentionSettings = RetentionSettings()
     http: HttpSettings = HttpSettings()
     ops: HttpSettings = HttpSettings(port=9000)  # health and metrics of the worker
     booking_url: str | None = None  # whom to ask for rights nobody told this service of

@@ -5,7 +5,7 @@ from datetime import timedelta
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from common.settings import Piece, ServiceSettings
+from common.settings import Piece, RetentionSettings, ServiceSettings
 
 
 class ClaimingSettings(Piece):
@@ -19,9 +19,14 @@ class ClaimingSettings(Piece):
     poll_idle_every: timedelta = Field(default=timedelta(minutes=10), gt=timedelta())
 
 
+class ClaimsRetention(RetentionSettings):
+    previews: timedelta = Field(default=timedelta(days=90), ge=timedelta(days=1))
+
+
 class Settings(ServiceSettings):
     model_config = SettingsConfigDict(env_prefix="CLAIMS_", env_nested_delimiter="__", frozen=True)
 
+    retention: ClaimsRetention = ClaimsRetention()
     gateway_url: str  # POST {gateway_url}/batches, GET {gateway_url}/returns
     gateway_key: SecretStr
     claiming: ClaimingSettings = ClaimingSettings()

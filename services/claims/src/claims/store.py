@@ -9,7 +9,7 @@ from sqlalchemy import Select, delete, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from claims.domain.leg import SENDABLE, State
+from claims.domain.leg import OUTSTANDING, SENDABLE, State
 from claims.domain.returns import PayerReturn
 from claims.models import (
     Balance,
@@ -37,6 +37,7 @@ from claims.models import (
 )
 from common.errors import DomainError, Refusal
 from common.messaging import roots
+from common.messaging.housekeeping import Purge
 from common.money import Cents
 
 RETRY_SECONDS: Final = 1  # what another service's event will bring is usually there by then
@@ -48,6 +49,21 @@ _BLANK: Final[Mapping[str, Any]] = {
     "revision": 0,
     "facts_wait": False,
 }
+
+
+# What a booking took from a preview stands with its quote.
+PURGES: Final = (
+    Purge(
+        "preview",
+        "previews",
+        "SELECT ctid FROM preview WHERE created_at < :before LIMIT :limit FOR UPDATE SKIP LOCKED",
+    ),
+)
+
+
+# Somebody owes the next move: us, the payer, or whoever corrects what was rejected.
+_WAITING: Final = sorted(OUTSTANDING | SENDABLE | {State.RIGHTS_PENDING, State.REJECTED, State.DISPUTED})
+_PAYERS: Final = ("amo", "amc")
 
 
 class AppointmentUnknown(DomainError):
@@ -239,12 +255,6 @@ async def get_preview(session: AsyncSession, preview_id: UUID, *, created_by: UU
     if preview is None or preview.created_by != created_by:
         raise PreviewUnknown("no preview of this id is yours")
     return preview
-
-
-async def delete_previews(session: AsyncSession, *, before: datetime, limit: int) -> int:
-    old = select(Preview.id).where(Preview.created_at < before).order_by(Preview.created_at).limit(limit)
-    gone = delete(Preview).where(Preview.id.in_(old)).returning(Preview.id)
-    return len((await session.scalars(gone, execution_options={"synchronize_session": False})).all())
 
 
 async def find_accepted_advance(
@@ -458,3 +468,11 @@ async def find_open_balance_of_leg(session: AsyncSession, leg_id: UUID) -> Balan
 async def list_balances(session: AsyncSession, appointment_id: UUID) -> Sequence[Balance]:
     query = select(Balance).where(Balance.appointment_id == appointment_id)
     return (await session.scalars(query.order_by(Balance.opened_at, Balance.id))).all()
+
+
+async def list_oldest_waiting(session: AsyncSession) -> Mapping[tuple[str, State], datetime | None]:
+    """Of each kind of payer and state: since when the longest waiting leg is in it."""
+    oldest = select(Leg.payer_kind, Leg.state, func.min(Leg.changed_at)).where(Leg.state.in_(_WAITING))
+    rows = await session.execute(oldest.group_by(Leg.payer_kind, Leg.state))
+    found = {(payer, state): since for payer, state, since in rows}
+    return {(payer, state): found.get((payer, state)) for payer in _PAYERS for state in _WAITING}

@@ -14,19 +14,13 @@ from claims.usecases.means import Means
 from common.db import Sessions
 from common.messaging import tasks as task_rows
 from common.messaging.tasks import DONE, Backoff, Done, TaskContext, Tasks
-from common.web import idempotency
 
 GATEWAY: Final = "payers"
 POLL: Final = "poll-returns"
-FORGET: Final = "forget-old"
 
 tasks: Final = Tasks()
 
 _log: Final = logging.getLogger(__name__)
-
-_KEEP_PREVIEWS: Final = timedelta(days=90)
-_KEEP_ANSWERS: Final = timedelta(days=30)
-_FORGOTTEN: Final = 1000  # rows per transaction
 
 # A gateway may be away for a night: claims have days before their deadline.
 _PATIENT: Final = Backoff(longest=timedelta(minutes=10), attempts=500)
@@ -46,24 +40,6 @@ async def start_polling(sessions: Sessions, *, now: datetime) -> None:
     """The one poll of the gateway; it plans its own next time."""
     async with sessions.begin() as session:
         task_rows.add(session, POLL, GATEWAY, due_at=now, again=True)
-
-
-async def start_forgetting(sessions: Sessions, *, now: datetime) -> None:
-    """The daily removal of what nobody asks about any more; it plans its own next time."""
-    async with sessions.begin() as session:
-        task_rows.add(session, FORGET, "daily", due_at=now, again=True)
-
-
-@tasks.on(FORGET)
-async def forget_old(context: TaskContext) -> Done:
-    """Previews nobody booked with, and answers whose Idempotency-Key nobody sends again."""
-    now = context.clock.now()
-    forgotten = _FORGOTTEN
-    while forgotten >= _FORGOTTEN:
-        async with context.sessions.begin() as session:
-            forgotten = await quotes.forget_previews(session, before=now - _KEEP_PREVIEWS, limit=_FORGOTTEN)
-            forgotten += await idempotency.purge(session, before=now - _KEEP_ANSWERS, limit=_FORGOTTEN)
-    return context.later(now + timedelta(days=1))
 
 
 @tasks.on("send-leg", retries=_PATIENT)

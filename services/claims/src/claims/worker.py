@@ -1,16 +1,37 @@
 """Composition root of the worker process: consumer, relay and tasks."""
 
 import asyncio
+from datetime import datetime
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from claims import store
 from claims.consumers import routes_of
 from claims.settings import Settings
-from claims.tasks import Resources, http_gateway, start_forgetting, start_polling, tasks
+from claims.tasks import Resources, http_gateway, start_polling, tasks
 from claims.usecases.means import Terms, means_of
 from common.clock import Clock
 from common.db import engine_of, sessions_of
+from common.messaging.housekeeping import House
+from common.messaging.routes import Routes
 from common.messaging.runner import WorkerHealth, run_worker
 from common.telemetry import Metrics
 from common.wake import Wake
+
+
+def house_of(settings: Settings) -> House:
+    return House(store.PURGES, settings.retention)
+
+
+def routes_for(settings: Settings) -> Routes:
+    return routes_of(means_of(settings.keys, Terms(**settings.claiming.model_dump())))
+
+
+async def measure(session: AsyncSession, metrics: Metrics, now: datetime) -> None:
+    """How long the oldest claim waits in each state that is not its last one."""
+    for (payer, state), since in (await store.list_oldest_waiting(session)).items():
+        seconds = (now - since).total_seconds() if since else 0
+        metrics.set("claims_oldest_seconds", seconds, payer=payer, state=state.value)
 
 
 async def run(
@@ -29,7 +50,6 @@ async def run(
     gateway = http_gateway(settings.gateway_url, settings.gateway_key.get_secret_value())
     try:
         await start_polling(sessions, now=clock.now())
-        await start_forgetting(sessions, now=clock.now())
         await run_worker(
             service="claims",
             routes=routes_of(means),
@@ -44,6 +64,8 @@ async def run(
             stop=stop,
             health=health,
             metrics=metrics,
+            house=house_of(settings),
+            measure=measure,
         )
     finally:
         await gateway.close()

@@ -1,10 +1,8 @@
 """The commands every service has for its messages: dead letters, replay, tasks, topics."""
 
 import argparse
-import asyncio
 import sys
-from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import select, update
 
@@ -13,33 +11,18 @@ from common.db import Sessions, engine_of, sessions_of
 from common.events.topics import TOPICS, topics_of
 from common.messaging import deadletter, topics
 from common.messaging.delivery import redrive
+from common.messaging.housekeeping import AlreadyAtWork, House, keep_house
 from common.messaging.replay import replay
 from common.messaging.routes import Routes
 from common.messaging.tables import TaskRow
 from common.messaging.tasks import FAILED
 from common.settings import KafkaSettings, PostgresSettings
 
-COMMANDS: Final = ("dead-letters", "replay", "tasks", "topics")
+COMMANDS: Final = ("dead-letters", "housekeeping", "replay", "tasks", "topics")
 
 
-def main(
-    service: str,
-    arguments: Sequence[str],
-    *,
-    routes: Routes,
-    postgres: PostgresSettings,
-    kafka: KafkaSettings,
-    clock: Clock,
-) -> int:
-    """Runs one of COMMANDS, `arguments` beginning with its name; returns the exit status."""
-    options = parser(service).parse_args(arguments)
-    return asyncio.run(run(service, options, routes=routes, postgres=postgres, kafka=kafka, clock=clock))
-
-
-def parser(service: str) -> argparse.ArgumentParser:
-    commands = argparse.ArgumentParser(prog=f"python -m {service}")
-    chosen = commands.add_subparsers(dest="command", required=True)
-
+def add_commands(service: str, chosen: "argparse._SubParsersAction[Any]") -> None:
+    """Adds COMMANDS to those of a service; `run` takes what was parsed."""
     letters = chosen.add_parser("dead-letters", help="records that could not be applied")
     action = letters.add_subparsers(dest="action", required=True)
     action.add_parser("list", help="every parked key, and records without a readable envelope")
@@ -70,7 +53,8 @@ def parser(service: str) -> argparse.ArgumentParser:
 
     made = chosen.add_parser("topics", help="the topics this service writes")
     made.add_subparsers(dest="action", required=True).add_parser("create")
-    return commands
+
+    chosen.add_parser("housekeeping", help="remove what is old now; a worker does it once an hour")
 
 
 async def run(
@@ -81,7 +65,9 @@ async def run(
     postgres: PostgresSettings,
     kafka: KafkaSettings,
     clock: Clock,
+    house: House,
 ) -> int:
+    """Runs one of COMMANDS; returns the exit status."""
     if options.command == "topics":
         made = await topics.create(kafka, topics_of(service))
         return _say(f"created {len(made)}", *made)
@@ -96,6 +82,8 @@ async def run(
     try:
         if options.command == "tasks":
             return await _tasks(options, sessions, clock)
+        if options.command == "housekeeping":
+            return await _keep_house(house, sessions, clock)
         return await _dead_letters(options, sessions, routes, clock)
     finally:
         await engine.dispose()
@@ -167,6 +155,14 @@ async def _tasks(options: argparse.Namespace, sessions: Sessions, clock: Clock) 
     async with sessions.begin() as session:
         found = await session.scalar(opened.returning(TaskRow.kind))
     return _say("due again") if found else _refuse(f"no failed {options.kind} {options.key}")
+
+
+async def _keep_house(house: House, sessions: Sessions, clock: Clock) -> int:
+    try:
+        removed = await keep_house(house, sessions, now=clock.now())
+    except AlreadyAtWork:
+        return _refuse("a worker is at it just now")
+    return _say(*(f"{table}: removed {rows}" for table, rows in removed.items()))
 
 
 def _say(*lines: str) -> int:

@@ -18,11 +18,11 @@ from common.messaging import connections
 from common.messaging.archive import Archive
 from common.messaging.kafka import producer_options
 from common.messaging.publishing import Published, Publisher
-from common.settings import KafkaSettings
+from common.settings import KafkaSettings, RetentionSettings
 from common.telemetry import Metrics
 from common.wake import Wake
 
-KEEP_ARCHIVE: Final = timedelta(days=400)
+KEEP_ARCHIVE: Final = RetentionSettings().archive
 
 _LOCK: Final = 7_352_002  # any number, the same in every relay; each service has a database of its own
 _POLL: Final = 0.25  # seconds: what a lost wake-up costs at most

@@ -2,18 +2,20 @@
 
 import asyncio
 import logging
-from datetime import timedelta
+from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from common.clock import Clock
 from common.db import Sessions
-from common.messaging import deadletter
+from common.messaging import deadletter, housekeeping
 from common.messaging.consumer import Consumer, Limits
 from common.messaging.failures import is_infrastructure
-from common.messaging.relay import KEEP_ARCHIVE, Relay
+from common.messaging.housekeeping import House
+from common.messaging.relay import Relay
 from common.messaging.routes import Routes
 from common.messaging.task_worker import TaskWorker
 from common.messaging.tasks import FAILED, Tasks
@@ -23,8 +25,10 @@ from common.wake import Wake
 
 _DRAIN: Final = 25.0  # seconds from SIGTERM to the end
 _MEASURE_EVERY: Final = 5.0
-_PRUNE_EVERY: Final = 3600.0
-_KEEP_TASKS: Final = timedelta(days=90)
+_KEEP_HOUSE_EVERY: Final = 3600.0
+
+# What only one service can say of itself: it sets its own gauges.
+Measure = Callable[[AsyncSession, Metrics, datetime], Awaitable[None]]
 
 _BACKLOG: Final = text("""
     SELECT count(*), (SELECT CAST(headers->>'ce_time' AS timestamptz) FROM outbox ORDER BY id LIMIT 1)
@@ -35,11 +39,6 @@ _TASKS: Final = text("""
         min(due_at) FILTER (WHERE outcome IS NULL AND due_at <= :now),
         count(*) FILTER (WHERE outcome = :failed)
     FROM task WHERE outcome IS NULL OR outcome = :failed GROUP BY kind
-""")
-_PRUNE_TASKS: Final = text("""
-    DELETE FROM task WHERE (kind, key) IN (
-        SELECT kind, key FROM task WHERE outcome <> :failed AND finished_at < :before LIMIT 1000
-    )
 """)
 
 _log: Final = logging.getLogger(__name__)
@@ -89,7 +88,8 @@ async def run_worker(  # noqa: PLR0913  the one place where all parts meet
     direct: Any = None,
     metrics: Metrics | None = None,
     health: WorkerHealth | None = None,
-    keep_archive: timedelta = KEEP_ARCHIVE,
+    house: House | None = None,
+    measure: Measure | None = None,
 ) -> None:
     """Runs until `stop` is set and what is in hand is drained.
 
@@ -112,7 +112,8 @@ async def run_worker(  # noqa: PLR0913  the one place where all parts meet
         at_once=share * 2,  # most of the time a handler waits for the outside, without a connection
         metrics=metrics,
     )
-    relay = Relay(service, dsn, kafka, wake, clock, metrics=metrics, keep_archive=keep_archive)
+    house = house or House()
+    relay = Relay(service, dsn, kafka, wake, clock, metrics=metrics, keep_archive=house.retention.archive)
     if health is not None:
         health.watch(consumer, sessions, stop)
     drained = asyncio.Event()
@@ -120,11 +121,14 @@ async def run_worker(  # noqa: PLR0913  the one place where all parts meet
         async with asyncio.timeout(None) as deadline, wake.running(), asyncio.TaskGroup() as group:
             group.create_task(_bound(deadline, stop))
             group.create_task(relay.run(drained))
-            keeping = group.create_task(_keep_house(sessions, clock, metrics))
+            beside = [group.create_task(_keep_house(house, sessions, clock))]
+            if metrics is not None:
+                beside.append(group.create_task(_keep_measuring(tasks, sessions, clock, metrics, measure)))
             async with asyncio.TaskGroup() as intake:
                 intake.create_task(consumer.run(stop))
                 intake.create_task(worker.run(stop))
-            keeping.cancel()
+            for each in beside:
+                each.cancel()
             drained.set()
     except TimeoutError:
         _log.warning("the worker is not drained after %s s; what it had in hand comes again", _DRAIN)
@@ -138,33 +142,50 @@ async def _bound(deadline: asyncio.Timeout, stop: asyncio.Event) -> None:
     deadline.reschedule(asyncio.get_running_loop().time() + _DRAIN)
 
 
-async def _keep_house(sessions: Sessions, clock: Clock, metrics: Metrics | None) -> None:
-    """Measures the backlog, and removes finished tasks that nobody asks about any more."""
-    pruned = -_PRUNE_EVERY
+async def _keep_house(house: House, sessions: Sessions, clock: Clock) -> None:
+    """Once an hour. Whatever goes wrong is no reason to stop the work itself: the next hour tries again."""
     while True:
         try:
-            if metrics is not None:
-                await _measure(sessions, clock, metrics)
-            if asyncio.get_running_loop().time() - pruned >= _PRUNE_EVERY:
-                pruned = asyncio.get_running_loop().time()
-                async with sessions.begin() as session:
-                    before = clock.now() - _KEEP_TASKS
-                    await session.execute(_PRUNE_TASKS, {"before": before, "failed": FAILED})
-        except Exception as error:
-            if not is_infrastructure(error):
-                raise
-            _log.warning("the backlog is not measured: %s", type(error).__name__)
+            await housekeeping.keep_house(house, sessions, now=clock.now())
+        except housekeeping.AlreadyAtWork:
+            _log.info("another worker keeps house")
+        except Exception as error:  # noqa: BLE001  see above
+            _report("the house is not kept", error)
+        await asyncio.sleep(_KEEP_HOUSE_EVERY)
+
+
+async def _keep_measuring(
+    tasks: Tasks, sessions: Sessions, clock: Clock, metrics: Metrics, measure: Measure | None
+) -> None:
+    while True:
+        try:
+            await _measure(tasks, sessions, clock, metrics)
+            if measure is not None:
+                async with sessions() as session:
+                    await measure(session, metrics, clock.now())
+        except Exception as error:  # noqa: BLE001  the work goes on unmeasured
+            _report("not measured", error)
         await asyncio.sleep(_MEASURE_EVERY)
 
 
-async def _measure(sessions: Sessions, clock: Clock, metrics: Metrics) -> None:
+def _report(what: str, error: Exception) -> None:
+    if is_infrastructure(error):
+        _log.warning("%s: %s", what, type(error).__name__)
+    else:
+        _log.error(what, exc_info=error)
+
+
+async def _measure(tasks: Tasks, sessions: Sessions, clock: Clock, metrics: Metrics) -> None:
     now = clock.now()
     async with sessions() as session:
         rows, oldest = (await session.execute(_BACKLOG)).one()
         metrics.set("outbox_rows", rows)
         metrics.set("outbox_oldest_seconds", max((now - oldest).total_seconds(), 0) if oldest else 0)
         metrics.set("parked_keys", await deadletter.count_parked(session))
-        for kind, due, since, failed in await session.execute(_TASKS, {"now": now, "failed": FAILED}):
-            metrics.set("tasks_due", due, kind=kind)
-            metrics.set("tasks_oldest_seconds", (now - since).total_seconds() if since else 0, kind=kind)
-            metrics.set("tasks_failed", failed, kind=kind)
+        found = await session.execute(_TASKS, {"now": now, "failed": FAILED})
+        by_kind = {kind: (due, since, failed) for kind, due, since, failed in found}
+    for kind in {*tasks.by_kind, *by_kind}:  # a kind with nothing to do says so, not what it once had
+        due, since, failed = by_kind.get(kind, (0, None, 0))
+        metrics.set("tasks_due", due, kind=kind)
+        metrics.set("tasks_oldest_seconds", (now - since).total_seconds() if since else 0, kind=kind)
+        metrics.set("tasks_failed", failed, kind=kind)

@@ -138,13 +138,3 @@ def decided(key: Key, row: Any) -> str | None:
     if not row["locked"]:
         raise in_flight()
     return None
-
-
-async def purge(session: AsyncSession, *, before: datetime, limit: int = 1000) -> int:
-    """Forgets up to `limit` answers given before; a retention task calls it until it returns 0."""
-    query = text("""
-        DELETE FROM idempotency WHERE scope IN (
-            SELECT scope FROM idempotency WHERE created_at < :before ORDER BY created_at LIMIT :limit)
-        RETURNING 1
-    """)
-    return len((await session.execute(query, {"before": before, "limit": limit})).all())

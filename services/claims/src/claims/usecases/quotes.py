@@ -51,11 +51,6 @@ async def preview(
     return row
 
 
-async def forget_previews(session: AsyncSession, *, before: datetime, limit: int) -> int:
-    """Deletes up to `limit` previews made before; what a booking took from one stands with its quote."""
-    return await store.delete_previews(session, before=before, limit=limit)
-
-
 async def take_request(
     session: AsyncSession, means: Means, event: AppointmentRequestedV1, meta: Meta, *, now: datetime
 ) -> Outcome:
