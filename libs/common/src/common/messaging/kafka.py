@@ -58,6 +58,7 @@ class KafkaLog:
             "group_id": group,
             "enable_auto_commit": False,
             "auto_offset_reset": "earliest",
+            "metadata_max_age_ms": 30_000,  # how late a topic is seen that is created after the start
             "partition_assignment_strategy": (RangePartitionAssignor,),
             **(_EMBEDDED if kafka.profile == "embedded" else _KAFKA),
             **self._connection,

@@ -52,7 +52,8 @@ def add(
     """Writes a task at the next flush. `key` makes it unique, and its call safe to repeat: a business key.
 
     Adding one that is open keeps the earlier `due_at` and the first payload. Adding one that is finished does
-    nothing, or with `again` opens it anew. The payload holds ids and amounts only.
+    nothing, or with `again` opens it anew; a task that goes on itself says `context.later`. The payload holds
+    ids and amounts only.
     """
     cause: Cause | None = session.info.get(Cause)
     row = TaskRow(kind=kind, key=key, due_at=due_at, attempt=0, payload=payload, cause=_as_json(cause))
