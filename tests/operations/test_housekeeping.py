@@ -187,6 +187,13 @@ async def test_a_service_removes_what_only_it_has(
     assert (removed[name], await count(sessions, name)) == (2, 2)
 
 
+def test_no_purge_is_untried() -> None:
+    own = (*booking_store.PURGES, *claims_store.PURGES, *payment_store.PURGES)
+
+    assert {purge.table for purge in COMMON} == set(FILL)
+    assert {purge.table for purge in own} == {"offer", "preview", "provider_event"}
+
+
 def test_the_inbox_and_the_archive_are_nobodys_to_prune() -> None:
     assert {"inbox", "outbox", "outbox_archive", "dead_letter"}.isdisjoint(
         purge.table for purge in HOUSE.purges
