@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from sqlalchemy import URL
@@ -20,9 +21,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    directory: Path = tmp_path_factory.mktemp("postgres")
-    with running_server(directory) as server:
+def server() -> Iterator[Server]:
+    # Not one of pytest's: it removes those of all but the last three runs, also of one that still goes on.
+    with TemporaryDirectory(prefix="test-postgres-") as directory, running_server(Path(directory)) as server:
         yield server
 
 
