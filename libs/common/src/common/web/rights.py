@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Annotated, ClassVar, Final, Protocol
 from uuid import UUID
 
+import httpx
 from fastapi import Depends, Request
 from pydantic import BaseModel, ConfigDict, ValidationError
 from sqlalchemy import TextClause, delete, text
@@ -31,6 +32,7 @@ from common.web.tables import AccessLogRow, GrantRow, PractitionerKeyRow
 LOGGED: Final = "access.logged"  # in session.info: the accesses this transaction has noted so far
 
 _QUESTION_SECONDS: Final = 0.3
+_LATER_SECONDS: Final = 1
 _HIT: Final = timedelta(seconds=60)
 _HITS: Final = 10_000
 
@@ -152,10 +154,12 @@ class GrantedRights:
             answer = await self._booking.get(
                 "/booking/v1/internal/rights", params=asked, seconds=_QUESTION_SECONDS
             )
-            allowed = answer.is_success and _Answer.model_validate_json(answer.content).allowed
-        except (ServiceAway, Problem, ValidationError) as error:
+            answer.raise_for_status()
+            allowed = _Answer.model_validate_json(answer.content).allowed
+        except (ServiceAway, Problem, ValidationError, httpx.HTTPStatusError) as error:
             _log.warning("booking did not say who may see it: %s", type(error).__name__)
-            return False
+            # nobody knows yet: the grant comes by event, or booking answers the next time
+            raise NotSeen("nothing is known of it yet", retry_after=_LATER_SECONDS) from error
         if allowed:
             self._hits[caller, named, identifier] = self._now() + _HIT
             if len(self._hits) > _HITS:
