@@ -88,7 +88,8 @@ async def test_an_agenda_is_replaced_with_the_version_one_has_read(client, given
     url = f"/practitioners/{practitioner['id']}/agenda"
 
     first = await write(client, practitioner, EVERY_MORNING, if_match=None)
-    unnamed = await write(client, practitioner, EVERY_MORNING, if_match=None)
+    again = await write(client, practitioner, EVERY_MORNING, if_match=None)
+    unnamed = await write(client, practitioner, {"rules": []}, if_match=None)
     by_practitioner = await write(
         client, practitioner, EVERY_MORNING, headers=PRACTITIONER, if_match=first.headers["etag"]
     )
@@ -96,8 +97,9 @@ async def test_an_agenda_is_replaced_with_the_version_one_has_read(client, given
     foreign = await write(client, practitioner, EVERY_MORNING, headers=OTHER_PRACTITIONER)
     forbidden = await write(client, practitioner, EVERY_MORNING, headers=PATIENT)
 
-    answers = (first, unnamed, by_practitioner, stale, foreign, forbidden)
-    assert [each.status_code for each in answers] == [200, 428, 200, 412, 404, 403]
+    answers = (first, again, unnamed, by_practitioner, stale, foreign, forbidden)
+    assert [each.status_code for each in answers] == [200, 200, 428, 200, 412, 404, 403]
+    assert again.headers["etag"] == first.headers["etag"]
     assert (await client.get(url, headers=PRACTITIONER)).headers["etag"] == by_practitioner.headers["etag"]
 
 

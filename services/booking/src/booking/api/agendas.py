@@ -36,13 +36,17 @@ async def write_agenda(
     now: Now,
     response: Response,
 ) -> AgendaRead:
+    """If-Match is needed once there is an agenda; the same body again, without it, changes nothing."""
     row = await store.get_practitioner(transaction, practitioner_id, lock=True)
     if Role.ADMINISTRATOR not in caller.roles and row.rpps != caller.rpps:
         raise store.PractitionerNotFound("no such practitioner")
-    if row.agenda_revision > 0:
+    wanted = [each.rule() for each in body.rules], [each.exception() for each in body.exceptions]
+    repeated = if_match is None and wanted == await practitioners.agenda_of(transaction, row.id)
+    if row.agenda_revision > 0 and not repeated:
         etags.check(if_match, row.agenda_revision)
-    rules, exceptions = [each.rule() for each in body.rules], [each.exception() for each in body.exceptions]
-    await practitioners.write_agenda(transaction, row, rules=rules, exceptions=exceptions, now=now)
+    if not repeated:
+        rules, exceptions = wanted
+        await practitioners.write_agenda(transaction, row, rules=rules, exceptions=exceptions, now=now)
     response.headers["ETag"] = etags.etag(row.agenda_revision)
     return AgendaRead.of(
         row,

@@ -127,8 +127,10 @@ async def write_agenda(
     tasks.add(session, EXTEND_AGENDA, str(practitioner.id), due_at=due_at, again=True)
 
 
-async def materialise(session: AsyncSession, practitioner: Practitioner, *, now: datetime) -> None:
-    """Makes the offers of the next 60 days what the agenda says. Again and again it changes nothing."""
+async def agenda_of(
+    session: AsyncSession, practitioner_id: UUID
+) -> tuple[list[agenda.Rule], list[agenda.SpecialDay]]:
+    """Rules and exceptions as they were written, in their order."""
     rules = [
         agenda.Rule(
             weekday=row.weekday,
@@ -139,7 +141,7 @@ async def materialise(session: AsyncSession, practitioner: Practitioner, *, now:
             valid_to=row.valid_to,
             mode=row.mode,
         )
-        for row in await store.list_rules(session, practitioner.id)
+        for row in await store.list_rules(session, practitioner_id)
     ]
     exceptions = [
         agenda.SpecialDay(
@@ -150,8 +152,14 @@ async def materialise(session: AsyncSession, practitioner: Practitioner, *, now:
             slot_minutes=row.slot_minutes,
             mode=row.mode,
         )
-        for row in await store.list_exceptions(session, practitioner.id)
+        for row in await store.list_exceptions(session, practitioner_id)
     ]
+    return rules, exceptions
+
+
+async def materialise(session: AsyncSession, practitioner: Practitioner, *, now: datetime) -> None:
+    """Makes the offers of the next 60 days what the agenda says. Again and again it changes nothing."""
+    rules, exceptions = await agenda_of(session, practitioner.id)
     zone = ZoneInfo(practitioner.time_zone)
     spans = agenda.spans(rules, exceptions, zone=zone, starting=now, before=now + agenda.HORIZON)
     await store.replace_offers(session, practitioner, spans, now=now)
