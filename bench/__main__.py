@@ -3,6 +3,8 @@
 import argparse
 import asyncio
 import logging
+import os
+import platform
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -11,6 +13,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Final
 
+import psutil
 import uvloop
 from rich.console import Console
 
@@ -43,6 +46,7 @@ _Measure = Callable[[Ground, Scale], Awaitable[Part]]
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the figures as JSON too")
+    parser.add_argument("--document", type=Path, metavar="FILE", help="put them into this page, at its marks")
     parser.add_argument(
         "--only", type=_letters, default=tuple(_PARTS), metavar="a,c", help="these parts alone"
     )
@@ -50,11 +54,11 @@ def main() -> int:
     arguments = parser.parse_args()
     console = Console(highlight=False)
     console.width = max(console.width, _WIDTH)
+    scale = _QUICK if arguments.quick else _FULL
     logging.basicConfig(level=logging.ERROR)
     try:
         with tempfile.TemporaryDirectory(prefix="bench-") as directory:
             make_directory(Path(directory), megabytes=_MEGABYTES)
-            scale = _QUICK if arguments.quick else _FULL
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 parts = runner.run(_run(console, Path(directory), arguments.only, scale))
     except (LocalError, CountsDiffer) as error:
@@ -63,7 +67,18 @@ def main() -> int:
     report.show(console, parts)
     if arguments.report:
         report.write(arguments.report, parts)
+    if arguments.document:
+        report.document(arguments.document, parts, machine=_machine(scale))
     return 0
+
+
+def _machine(scale: Scale) -> str:
+    gigabytes = psutil.virtual_memory().total / 2**30
+    load, *_ = os.getloadavg()
+    return (
+        f"{os.cpu_count()} cores, {gigabytes:.0f} GiB, Python {platform.python_version()}; "
+        f"{scale.repetitions} repetitions; load average at the end {load:.1f}"
+    )
 
 
 def _letters(text: str) -> tuple[str, ...]:

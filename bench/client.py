@@ -75,6 +75,7 @@ class Connection(asyncio.Protocol):
         self._transport.close()
 
     async def exchange(self, request: bytes) -> Exchange:
+        await self.revive()
         began = perf_counter()
         self._waiting = asyncio.get_running_loop().create_future()
         self._transport.write(request)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
@@ -93,6 +93,41 @@ def write(path: Path, parts: Sequence[Part]) -> None:
     """The same as JSON: one object per part."""
     content = {"parts": [_plain(part) for part in parts]}
     path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+_BEGIN: Final = "<!-- figures: begin -->"
+_END: Final = "<!-- figures: end -->"
+
+
+def document(path: Path, parts: Sequence[Part], *, machine: str) -> None:
+    """Puts the figures into a page, between its two marks. Raises ValueError where they are missing."""
+    before, begin, rest = path.read_text(encoding="utf-8").partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    if not begin or not end:
+        raise ValueError(f"{path} has no place for figures")
+    lines = [
+        machine,
+        "",
+        "| | what | ours | baseline | ratio [range] | goal | |",
+        "|---|---|--:|--:|--:|---|---|",
+    ]
+    for part in parts:
+        for number, figure in enumerate(part.figures):
+            cells = (f"({part.letter})" if number == 0 else "", *_row(figure))
+            lines.append(f"| {' | '.join(_plain_text(each) for each in cells)} |")
+    lines.append("")
+    for part in parts:
+        if part.counts:
+            counted = ", ".join(f"{name.replace('_', ' ')} {each}" for name, each in part.counts.items())
+            lines.append(f"- ({part.letter}) rows counted: {counted}")
+    text = "\n".join(lines)
+    path.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
+
+
+def _plain_text(cell: str) -> str:
+    for colour in ("green", "red"):
+        cell = cell.replace(f"[{colour}]", "").replace(f"[/{colour}]", "")
+    return cell
 
 
 def _row(figure: Figure) -> tuple[str, ...]:
