@@ -18,7 +18,7 @@ from local.configuration import SERVICES, Addresses, Broker, Secrets, as_environ
 from local.errors import LocalError
 from local.front import Front
 from local.kept_clock import KeptClock
-from local.platform import Platform, claim_port, free_ports, serving
+from local.platform import Platform, check_connections, claim_port, free_ports, serving
 from local.processes import Child, start_child
 from local.republish import topics_with_partitions
 from local.simulators import mount_simulators
@@ -39,6 +39,7 @@ async def in_processes(directory: Path, *, port: int) -> AsyncIterator[Platform]
         clock = KeptClock(directory)
         database = await asyncio.to_thread(postgres.start, directory / "postgres")
         stack.callback(database.stop)
+        await check_connections(database)
         broker = await stack.enter_async_context(
             kafka.running(directory / "kafka", topics=topics_with_partitions())
         )

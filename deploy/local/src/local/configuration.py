@@ -10,6 +10,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, Self
 
+from pydantic import SecretStr
+
+from common.settings import PostgresSettings
+
 SERVICES: Final = ("booking", "payment", "claims", "documents")
 AUDIENCE: Final = "teleconsultation"
 
@@ -20,6 +24,7 @@ PAYERS: Final = "/simulators/payers"
 _API_POOL: Final = 8
 _WORKER_POOL: Final = 8
 _DIRECT_POOL: Final = 8
+_SIMULATORS_POOLS: Final = 20  # of all of them together
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,14 @@ class Addresses:
         return cls(
             f"http://127.0.0.1:{port}", {name: f"http://127.0.0.1:{each}" for name, each in ports.items()}
         )
+
+
+def most_connections() -> int:
+    """What all parts together may open on the one database server."""
+    pools = PostgresSettings(
+        dsn=SecretStr(""), api_pool=_API_POOL, worker_pool=_WORKER_POOL, direct_pool=_DIRECT_POOL
+    )
+    return len(SERVICES) * (pools.api_connections + pools.worker_connections) + _SIMULATORS_POOLS
 
 
 def settings_of(

@@ -15,8 +15,11 @@ import httpx
 import uvicorn
 from alembic import command
 from alembic.config import Config
+from pydantic import SecretStr
 from sqlalchemy import make_url
 
+from common.db import NoRoom, check_room, engine_of
+from common.settings import PostgresSettings
 from common.wake import LocalWake
 from common.web.server import Server
 from local import broker as embedded
@@ -26,6 +29,7 @@ from local.configuration import (
     Addresses,
     Broker,
     Secrets,
+    most_connections,
     settings_of,
 )
 from local.errors import LocalError
@@ -93,6 +97,18 @@ def migrate(dsns: Mapping[str, str]) -> None:
         command.upgrade(config, "head")
 
 
+async def check_connections(database: postgres.Postgres) -> None:
+    """Raises LocalError when the server takes fewer than all pools together may open."""
+    told = PostgresSettings(dsn=SecretStr(database.dsn(SERVICES[0])))
+    engine = engine_of(told, name="platform start", pool=1)
+    try:
+        await check_room(engine, wanted=most_connections())
+    except NoRoom as error:
+        raise LocalError(f"{error}: give it more with max_connections") from error
+    finally:
+        await engine.dispose()
+
+
 @asynccontextmanager
 async def in_one_process(directory: Path, *, port: int) -> AsyncIterator[Platform]:
     """Everything in this process but the database server and the broker; both end with it."""
@@ -102,6 +118,7 @@ async def in_one_process(directory: Path, *, port: int) -> AsyncIterator[Platfor
         clock = KeptClock(directory)
         database = await asyncio.to_thread(postgres.start, directory / "postgres")
         stack.callback(database.stop)
+        await check_connections(database)
         dsns = {name: database.dsn(name) for name in (*SERVICES, "simulators")}
         broker = await stack.enter_async_context(embedded.running(topics_with_partitions()))
         await asyncio.to_thread(migrate, dsns)
