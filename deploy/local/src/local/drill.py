@@ -43,7 +43,7 @@ def main() -> int:
 
 async def _drill(directory: Path, runs: int, chance: random.Random) -> int:
     """Every run plays all journeys on the same data; the first one says how many steps there are."""
-    platform = _Platform(directory)
+    platform = Drilled(directory)
     steps = await platform.whole_run()
     print(f"a run without a kill has {steps} steps")
     complete = 0
@@ -73,7 +73,9 @@ async def _drill(directory: Path, runs: int, chance: random.Random) -> int:
     return 0 if complete == runs and counts.is_sound and left == 0 else 1
 
 
-class _Platform:
+class Drilled:
+    """A platform in a process of its own, and how many steps its journeys wrote down."""
+
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._diary = directory / "journeys.jsonl"
@@ -84,9 +86,13 @@ class _Platform:
         """Raises SystemExit when the platform does not work even without a kill."""
         status = await self._wait(await self._start())
         if status != 0:
-            print(self._log.read_text(encoding="utf-8")[-4000:])
+            print(self.said())
             raise SystemExit(f"drill: the platform fails without a kill, exit {status}")
         return self._steps()
+
+    def said(self) -> str:
+        """The end of what it printed."""
+        return self._log.read_text(encoding="utf-8")[-4000:]
 
     async def killed_run(self, step: int, delay: float) -> int:
         """Plays anew and is killed `delay` seconds after `step`; answers how many steps were written down."""
