@@ -1,0 +1,109 @@
+"""deploy/: compose and Kubernetes name images, files, commands, ports and probes that exist."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from common.events.topics import SERVICES
+from common.process import parser
+from common.settings import PostgresSettings
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
+MANIFESTS = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
+ROLES = ("api", "worker")
+DRAIN_SECONDS = 25  # from SIGTERM to the end
+
+
+def of_kind(path: Path, kind: str) -> dict[str, dict[str, Any]]:
+    documents: Iterator[dict[str, Any]] = yaml.safe_load_all(path.read_text(encoding="utf-8"))
+    return {each["metadata"]["name"]: each for each in documents if each["kind"] == kind}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_compose_prepares_a_service_and_then_starts_its_api_and_its_worker(service: str) -> None:
+    parts = COMPOSE["services"]
+    prepare = parts[f"{service}-prepare"]
+
+    assert prepare["build"]["args"] == {"SERVICE": service}
+    said = prepare["entrypoint"][-1].split(" && ")
+    assert [shlex.split(each)[:3] for each in said] == [["python", "-m", service]] * 2
+    for each in said:
+        assert parser(service).parse_args(shlex.split(each)[3:])
+    for role in ROLES:
+        part = parts[f"{service}-{role}"]
+        assert parser(service).parse_args(part["command"]).command == role
+        assert part["image"] == prepare["image"]
+        assert part["env_file"] == f"env/{service}.env"
+        assert f"{service}-prepare" in part["depends_on"]
+
+
+def test_what_compose_mounts_and_reads_exists() -> None:
+    parts = COMPOSE["services"]
+    files = {part["env_file"] for part in parts.values() if "env_file" in part} | {
+        volume.split(":")[0]
+        for part in parts.values()
+        for volume in part.get("volumes", [])
+        if volume.startswith("./")
+    }
+
+    assert [name for name in files if not (DEPLOY / name).is_file()] == []
+    assert set(parts) == {"postgres", "kafka"} | {
+        f"{service}-{part}" for service in SERVICES for part in ("prepare", *ROLES)
+    }
+
+
+def test_all_pools_of_compose_fit_on_its_database() -> None:
+    given = re.search(r"max_connections=(\d+)", " ".join(COMPOSE["services"]["postgres"]["command"]))
+    assert given is not None
+    pools = PostgresSettings(dsn="postgresql://")  # the env files say the defaults, and a test that they do
+
+    assert len(SERVICES) * (pools.api_connections + pools.worker_connections) < int(given.group(1))
+
+
+def test_the_database_has_a_database_and_a_role_of_each_service() -> None:
+    said = (DEPLOY / "postgres" / "init.sql").read_text(encoding="utf-8")
+
+    assert set(re.findall(r"CREATE DATABASE (\w+) OWNER (\w+);", said)) == {(each, each) for each in SERVICES}
+    assert set(re.findall(r"CREATE ROLE (\w+) ", said)) == set(SERVICES)
+
+
+def test_there_is_a_manifest_of_each_service() -> None:
+    assert [path.stem for path in MANIFESTS] == sorted(SERVICES)
+
+
+@pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("role", ROLES)
+def test_a_deployment_starts_a_role_and_asks_the_right_port(path: Path, role: str) -> None:
+    service = path.stem
+    deployment = of_kind(path, "Deployment")[f"{service}-{role}"]
+    pod = deployment["spec"]["template"]
+    [container] = pod["spec"]["containers"]
+    [port] = container["ports"]
+    settings = import_module(f"{service}.settings").Settings.model_fields
+    piece = settings["http" if role == "api" else "ops"].default
+
+    assert parser(service).parse_args(container["args"]).command == role
+    assert container["image"].startswith(f"teleconsultation-{service}:")
+    assert container["envFrom"] == [{"secretRef": {"name": service}}]
+    assert port["containerPort"] == piece.port
+    for probe, path_of in (("readinessProbe", "ready"), ("livenessProbe", "live")):
+        asked = container[probe]["httpGet"]
+        assert asked == {"path": f"/{service}/health/{path_of}", "port": port["name"]}
+    assert pod["spec"]["terminationGracePeriodSeconds"] > DRAIN_SECONDS
+    assert deployment["spec"]["selector"]["matchLabels"] == pod["metadata"]["labels"]
+
+
+@pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.stem)
+def test_a_service_leads_to_the_pods_of_the_api(path: Path) -> None:
+    [(name, service)] = of_kind(path, "Service").items()
+    pods = of_kind(path, "Deployment")[name]["spec"]["template"]
+
+    assert service["spec"]["selector"] == pods["metadata"]["labels"]
+    assert service["spec"]["ports"][0]["targetPort"] == pods["spec"]["containers"][0]["ports"][0]["name"]
