@@ -101,4 +101,4 @@ def test_what_is_only_proposed_is_the_default_or_an_example_that_is_understood(
     changed = settings_of(service)()
 
     assert changed.retention == settings_of(service).model_fields["retention"].default
-    assert (changed.kafka.profile, changed.kafka.partitions) == ("kafka", 12)
+    assert (changed.kafka.profile, changed.kafka.replication_factor) == ("kafka", -1)

@@ -47,7 +47,6 @@ class KafkaSettings(Piece):
     sasl_username: str | None = None
     sasl_password: SecretStr | None = None
     ca_file: Path | None = None
-    partitions: int = Field(default=12, ge=1)
     replication_factor: int = Field(default=-1, ge=-1)  # -1: as the cluster says
 
 

@@ -205,8 +205,12 @@ async def find_coverage_at(
 
 
 async def forget_indexes(session: AsyncSession, patient_id: UUID) -> None:
-    query = update(CoverageVersion).where(CoverageVersion.patient_id == patient_id)
-    await session.execute(query.values(nir_index=None, member_index=None))
+    """Every keyed hash of the person and of what they were priced by; those of care acts are kept by law."""
+    versions = update(CoverageVersion).where(CoverageVersion.patient_id == patient_id)
+    await session.execute(versions.values(nir_index=None, member_index=None))
+    await session.execute(update(Preview).where(Preview.patient_id == patient_id).values(inputs_index=b""))
+    theirs = select(Stream.id).where(Stream.patient_id == patient_id)
+    await session.execute(update(Quote).where(Quote.appointment_id.in_(theirs)).values(inputs_index=b""))
 
 
 async def find_sponsor_offer(session: AsyncSession, *, code_index: bytes, day: date) -> SponsorOffer | None:
