@@ -155,8 +155,8 @@ async def test_an_erased_patient_is_gone_and_their_key_with_them(
     )
     assert [tuple(row) for row in rows] == [
         (1, "booking.patient-linked"),
-        (2, "booking.patient-unlinked"),
-        (3, "booking.patient-erased"),
+        (2, "booking.patient-erased"),
+        (3, "booking.patient-unlinked"),
     ]
     assert (await client.get(f"/patients/{patient['id']}", headers=PATIENT)).status_code == 404
     assert (await request_time(offer, patient)).status_code == 404

@@ -118,11 +118,12 @@ async def erase_patient(
     patient.identity = patient.born_on = patient.identity_hash = None
     patient.erased_at = now
     await store.forget_reasons(session, patient.id)
+    # before the links end: payment has to know whose cards go
+    outbox.add(session, patient, PatientErasedV1(patient_id=patient.id), now=now)
     for link in await store.list_links(session, patient.id):
         unlinked = PatientUnlinkedV1(patient_id=patient.id, account_id=link.account_id)
         outbox.add(session, patient, unlinked, now=now)
         await session.delete(link)
-    outbox.add(session, patient, PatientErasedV1(patient_id=patient.id), now=now)
 
 
 async def give_consent(
