@@ -11,6 +11,7 @@ from booking import store as booking_store
 from booking.settings import BookingRetention
 from claims import store as claims_store
 from claims.settings import ClaimsRetention
+from common.clock import Clock
 from common.db import Sessions
 from common.messaging import housekeeping
 from common.messaging.housekeeping import COMMON, AlreadyAtWork, House, keep_house
@@ -198,3 +199,18 @@ def test_the_inbox_and_the_archive_are_nobodys_to_prune() -> None:
     assert {"inbox", "outbox", "outbox_archive", "dead_letter"}.isdisjoint(
         purge.table for purge in HOUSE.purges
     )
+
+
+async def test_an_operator_keeps_house_at_once(installed, sessions_on) -> None:
+    payment = await installed("payment")
+    sessions = sessions_on(payment.database)
+    async with sessions.begin() as session:
+        for days in (-2000, -10):
+            at = Clock().now() + timedelta(days=days)  # the process has the real one
+            await session.execute(text(FILL["access_log"]), {"at": at})
+
+    status, said = await payment.run("housekeeping")
+
+    assert status == 0
+    assert "access_log: removed 1" in said.splitlines()
+    assert await count(sessions, "access_log") == 1

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import httpx
@@ -10,6 +9,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from sqlalchemy import text
 
+from common.clock import Clock
 from common.events.topics import SERVICES
 from support.broker import producer_settings
 from support.claims import Facts
@@ -30,7 +30,7 @@ GAUGES = {
 async def test_a_worker_ends_drained_and_the_next_one_goes_on_where_it_was(
     installed, own_broker, sessions_on
 ) -> None:
-    shift = int((NOW - datetime.now(UTC)).total_seconds())  # noqa: TID251  a process has the real clock
+    shift = int((NOW - Clock().now()).total_seconds())
     claims = await installed(
         "claims",
         bootstrap_servers=own_broker.bootstrap_servers,
