@@ -5,6 +5,7 @@ import asyncio
 import logging
 import os
 import platform
+import shutil
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -50,6 +51,7 @@ def main() -> int:
     parser.add_argument(
         "--only", type=_letters, default=tuple(_PARTS), metavar="a,c", help="these parts alone"
     )
+    parser.add_argument("--logs", type=Path, metavar="DIRECTORY", help="keep what the processes wrote there")
     parser.add_argument("--quick", action="store_true", help="a fifth of the work, two repetitions")
     arguments = parser.parse_args()
     console = Console(highlight=False)
@@ -61,7 +63,9 @@ def main() -> int:
             make_directory(Path(directory), megabytes=_MEGABYTES)
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 parts = runner.run(_run(console, Path(directory), arguments.only, scale))
-    except (LocalError, CountsDiffer) as error:
+            if arguments.logs:
+                _keep_logs(Path(directory), arguments.logs)
+    except LocalError as error:
         print(f"make bench: {error}", file=sys.stderr)
         return 1
     report.show(console, parts)
@@ -69,7 +73,20 @@ def main() -> int:
         report.write(arguments.report, parts)
     if arguments.document:
         report.document(arguments.document, parts, machine=_machine(scale))
-    return 0
+    return 1 if any(part.failure for part in parts) else 0
+
+
+def _keep_logs(directory: Path, kept: Path) -> None:
+    kept.mkdir(parents=True, exist_ok=True)
+    for log in directory.rglob("*.log"):
+        shutil.copy(log, kept / f"{log.parent.name}-{log.name}")
+
+
+def _why(error: BaseException) -> str:
+    """The innermost reason: what runs side by side fails in groups."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return str(error) if isinstance(error, LocalError | CountsDiffer) else f"{type(error).__name__}: {error}"
 
 
 def _machine(scale: Scale) -> str:
@@ -97,7 +114,10 @@ async def _run(console: Console, directory: Path, letters: Sequence[str], scale:
                 status.update(f"({letter}) {_PARTS[letter].replace('_', ' ')}")
                 measure: _Measure = import_module(f"bench.{_PARTS[letter]}").measure
                 began = monotonic()
-                part = await measure(ground, scale)
+                try:
+                    part = await measure(ground, scale)
+                except Exception as error:  # noqa: BLE001 - the other parts are still worth knowing
+                    part = Part(letter, _PARTS[letter].replace("_", " "), failure=_why(error))
                 part.seconds = monotonic() - began
                 parts.append(part)
     return parts

@@ -23,7 +23,7 @@ from common.messaging.consumer import Consumer, Limits
 from common.messaging.kafka import producer_options
 from common.telemetry import MetricName, Metrics
 
-_EVENTS: Final = 1500
+_EVENTS: Final = 1000
 _LANES: Final = 4
 _BATCH: Final = 50
 _PARTITIONS: Final = 12

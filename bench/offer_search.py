@@ -17,7 +17,7 @@ from bench.servers import our_booking
 from common.clock import wall
 
 _MANY: Final = 1_000_000
-_SEARCHES: Final = 400
+_SEARCHES: Final = 300
 _SPECIALTIES: Final = 10
 _DAYS: Final = 14
 _OK: Final = 200

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from bench.measure import Goal, Spread, ratios
@@ -37,7 +38,7 @@ class Figure:
 
 @dataclass(slots=True)
 class Part:
-    """One letter of the bench. `limit` says in a sentence what bounds the figures."""
+    """One letter of the bench."""
 
     letter: str
     title: str
@@ -45,6 +46,7 @@ class Part:
     counts: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    failure: str | None = None  # why there are no figures, or not all of them
 
     def compare(
         self,
@@ -85,6 +87,8 @@ def show(console: Console, parts: Sequence[Part]) -> None:
             console.print(f"({part.letter}) rows: {counted}")
         for note in part.notes:
             console.print(f"({part.letter}) {note}")
+        if part.failure is not None:
+            console.print(f"[red]({part.letter}) failed: {escape(part.failure)}[/red]")
     spent = sum(part.seconds for part in parts)
     console.print(f"measured in {spent:.0f} s: " + ", ".join(f"{p.letter} {p.seconds:.0f}" for p in parts))
 
@@ -120,6 +124,8 @@ def document(path: Path, parts: Sequence[Part], *, machine: str) -> None:
         if part.counts:
             counted = ", ".join(f"{name.replace('_', ' ')} {each}" for name, each in part.counts.items())
             lines.append(f"- ({part.letter}) rows counted: {counted}")
+        if part.failure is not None:
+            lines.append(f"- ({part.letter}) failed: {part.failure}")
     text = "\n".join(lines)
     path.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
 
@@ -166,4 +172,5 @@ def _plain(part: Part) -> dict[str, Any]:
         "rows": part.counts,
         "notes": part.notes,
         "seconds": round(part.seconds, 1),
+        "failure": part.failure,
     }
