@@ -19,7 +19,7 @@ on = $(filter-out 0 no false,$($(1)))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup lock fmt lint types imports contracts rules check test run bench docs release migrate migration \
+.PHONY: help setup lock fmt lint types imports contracts contracts-lint rules check test run bench docs release migrate migration \
 	drill documents-check clean
 
 help:  ## this list
@@ -77,6 +77,9 @@ rules: .state/setup  ## the rules that ruff cannot say
 
 contracts: .state/setup  ## generated files are current and compatible with what was released
 	@$(BIN)/python -m tools.contracts --check
+
+contracts-lint:  ## spectral, redocly and the AsyncAPI parser find nothing in the documents; needs node
+	@sh tools/openapi_rules/lint.sh
 
 docs: .state/setup  ## schemas, examples, events.md, AsyncAPI and OpenAPI from the models
 	@$(BIN)/python -m tools.contracts

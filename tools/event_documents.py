@@ -213,7 +213,7 @@ def _asyncapi() -> dict[str, Any]:
                 "channel": {"$ref": f"#/channels/{topic.name}"},
             }
     return {
-        "asyncapi": "3.0.0",
+        "asyncapi": "3.1.0",
         "info": {
             "title": "Teleconsultation events",
             "version": "1.0.0",

@@ -157,6 +157,7 @@ def routes(service: str) -> APIRouter:
         limit: Limit,
         key: CursorKey,
     ) -> AccessPage:
+        """Who read what about the patient, and who was refused; newest first."""
         await rights.may_see_patient(session, caller, patient_id)
         rows = await _page(session, patient_id, before=int(cursor[0]) if cursor else None, limit=limit + 1)
         more = len(rows) > limit

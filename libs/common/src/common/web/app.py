@@ -64,9 +64,10 @@ def base_app(  # noqa: PLR0913 - the whole of what an HTTP process is made of
     rights: Rights | None,
     wake: Wakes | None = None,
     lifespan: Lifespan | None = None,
+    about: openapi.About | None = None,
 ) -> FastAPI:
     """An app without routes of its own. What opens only while it runs, the lifespan sets in `app.state`."""
-    app = _app(service, title, version, lifespan)
+    app = _app(service, title, version, lifespan, about)
     app.state.sessions = sessions
     app.state.direct = direct
     app.state.clock = clock
@@ -94,7 +95,9 @@ def ops_app(
     return app
 
 
-def _app(service: str, title: str, version: str, lifespan: Lifespan | None) -> FastAPI:
+def _app(
+    service: str, title: str, version: str, lifespan: Lifespan | None, about: openapi.About | None = None
+) -> FastAPI:
     @asynccontextmanager
     async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         # Routes are tried one after the other: these two, which nobody is in a hurry for, come last.
@@ -123,7 +126,7 @@ def _app(service: str, title: str, version: str, lifespan: Lifespan | None) -> F
     app.state.stopping = asyncio.Event()  # set first of all when the process is told to end
     app.add_middleware(Edge, state=app.state)
     problems.install(app)
-    openapi.install(app)
+    openapi.install(app, about)
     return app
 
 

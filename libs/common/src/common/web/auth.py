@@ -207,13 +207,18 @@ async def current_caller(request: Request) -> Caller:
 CallerDep = Annotated[Caller, Depends(current_caller)]
 
 
-def requires(*roles: Role) -> Any:
-    """A dependency, in Annotated or `dependencies=`: the caller with one of these roles, else 403."""
-    wanted = frozenset(roles)
+class WithRole:
+    """The dependency behind `requires`; the OpenAPI document names its roles."""
 
-    async def _with_role(caller: CallerDep) -> Caller:
-        if not caller.roles & wanted:
-            raise Problem(403, "role-missing", f"This needs the role {' or '.join(sorted(wanted))}.")
+    def __init__(self, roles: frozenset[Role]) -> None:
+        self.roles = roles
+
+    async def __call__(self, caller: CallerDep) -> Caller:
+        if not caller.roles & self.roles:
+            raise Problem(403, "role-missing", f"This needs the role {' or '.join(sorted(self.roles))}.")
         return caller
 
-    return Depends(_with_role)
+
+def requires(*roles: Role) -> Any:
+    """A dependency, in Annotated or `dependencies=`: the caller with one of these roles, else 403."""
+    return Depends(WithRole(frozenset(roles)))

@@ -17,6 +17,7 @@ from starlette.routing import Match
 from starlette.types import Scope
 
 from common.errors import DomainError, Refusal
+from common.web.problem_catalogue import Language, preferred, title_of
 
 STATUS: Final = {Refusal.NOT_FOUND: 404, Refusal.CONFLICT: 409, Refusal.INVALID: 422, Refusal.FORBIDDEN: 403}
 MEDIA_TYPE: Final = "application/problem+json"
@@ -37,6 +38,8 @@ _log = logging.getLogger(__name__)
 
 
 class FieldError(BaseModel):
+    """What is wrong with one value of the request."""
+
     model_config = ConfigDict(frozen=True)
 
     pointer: str = Field(description="JSON Pointer to the value, below /body, /query, /path or /header")
@@ -45,16 +48,16 @@ class FieldError(BaseModel):
 
 
 class ProblemDetails(BaseModel):
-    """RFC 9457. `type` is stable; further members belong to the type."""
+    """RFC 9457. `type` is stable and stands in the catalogue of errors; other members belong to it."""
 
     model_config = ConfigDict(frozen=True, title="Problem", extra="allow")
 
     type: str = Field(description="urn:problem:<code>; stable", examples=["urn:problem:not-found"])
-    title: str
+    title: str = Field(description="For people, in the language of Accept-Language: English or French")
     status: int
     detail: str = Field(description="For people; may change")
     instance: str = Field(description="The path of the request")
-    request_id: str
+    request_id: str = Field(description="To tell support; also in the header X-Request-ID")
     errors: list[FieldError] | None = None
 
 
@@ -94,11 +97,12 @@ def problem(
 
 
 def response(scope: Scope, refused: Problem) -> Response:
-    """The problem as the answer to the request of `scope`."""
+    """The problem as the answer to the request of `scope`, its title in the language that one asks for."""
+    language = _language(scope)
     body: dict[str, Any] = dict(refused.extra or {})
     body |= {
         "type": f"urn:problem:{refused.code}",
-        "title": refused.code.replace("-", " "),
+        "title": title_of(refused.code, language),
         "status": refused.status,
         "detail": refused.detail,
         "instance": scope["path"],
@@ -106,7 +110,15 @@ def response(scope: Scope, refused: Problem) -> Response:
     }
     if refused.errors is not None:
         body["errors"] = list(refused.errors)
-    return JSONResponse(body, refused.status, dict(refused.headers or {}), MEDIA_TYPE)
+    headers = {"Content-Language": language, **(refused.headers or {})}
+    return JSONResponse(body, refused.status, headers, MEDIA_TYPE)
+
+
+def _language(scope: Scope) -> Language:
+    for name, value in scope.get("headers", ()):
+        if name == b"accept-language":
+            return preferred(value.decode("latin-1"))
+    return "en"
 
 
 def responses(*codes: int) -> dict[int | str, dict[str, Any]]:

@@ -59,6 +59,7 @@ async def write_agenda(
 async def read_agenda(
     practitioner_id: UUID, caller: AgendaCaller, session: Reading, response: Response
 ) -> AgendaRead:
+    """The rules and exceptions that free times follow from."""
     row = await store.get_practitioner(session, practitioner_id)
     if Role.ADMINISTRATOR not in caller.roles and row.rpps != caller.rpps:
         raise store.PractitionerNotFound("no such practitioner")
@@ -82,6 +83,7 @@ async def list_practitioner_offers(
     from_: From = None,
     to: To = None,
 ) -> OfferPage:
+    """Free times of one practitioner, soonest first."""
     await store.get_practitioner(session, practitioner_id)
     found = await store.list_offers(
         session,
@@ -107,6 +109,7 @@ async def list_offers(
     from_: From = None,
     to: To = None,
 ) -> OfferPage:
+    """Free times of a profession and specialty, soonest first."""
     found = await store.list_offers(
         session,
         profession=profession,
@@ -126,6 +129,7 @@ async def read_next_offer(
     profession: Annotated[Profession, Query()],
     specialty: Annotated[SpecialtyCode | None, Query()] = None,
 ) -> NextOffer:
+    """The soonest free time; null when there is none."""
     found = await store.list_offers(
         session, profession=profession, specialty=specialty, starting=now, limit=1
     )

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from booking.api import agendas, appointments, internal, patients, practitioners
 from booking.api.auth import OwnRights
 from booking.api.backlog import Backlog, watched
+from booking.api.document import ABOUT
 from booking.settings import Settings
 from booking.usecases.requests import Desk
 from common import vault
@@ -46,6 +47,7 @@ def create_app(settings: Settings, *, clock: Clock, wake: Wake) -> FastAPI:
         rights=OwnRights(),
         wake=wake,
         lifespan=lifespan,
+        about=ABOUT,
     )
     app.state.backlog = backlog
     for routes in (appointments, agendas, practitioners, patients, internal):  # the busiest first

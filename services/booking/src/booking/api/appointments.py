@@ -32,6 +32,7 @@ from common.web.access import Access, AccessDep
 from common.web.auth import Caller
 from common.web.deps import Cursor, CursorKey, Limit, Now, Prefer, Reading, SessionsDep, Transaction
 from common.web.idempotency import IdempotencyKey
+from common.web.openapi import bounded
 from common.web.problems import responses
 from common.web.rights import NotSeen
 
@@ -53,6 +54,7 @@ async def request_appointment(
     prefer: Prefer,
     response: Response,
 ) -> AppointmentRead:
+    """Takes a free time for a patient; with `Prefer: wait=N` it answers once that is decided."""
     requested = await requests.request(desk, body.wanted(caller.subject), key=key, now=now)
     if requested.fields and not prefer:
         response.headers["Retry-After"] = _RETRY_AFTER
@@ -62,8 +64,9 @@ async def request_appointment(
         return await _told(session, desk.keyring, requested.appointment_id, caller, response)
 
 
-@router.get("/reasons")
+@router.get("/reasons", openapi_extra=bounded("a table of some dozens of rows"))
 async def list_reasons(now: Now) -> ReasonList:
+    """Why one may book, and the numbers to call in an emergency: a reason with a red flag books nothing."""
     rows = REASONS.valid(now.astimezone(LEGAL_ZONE).date())
     return ReasonList(
         items=[ReasonRead.of(row) for row in rows],
@@ -83,6 +86,7 @@ async def list_reasons(now: Now) -> ReasonList:
 async def list_appointments(
     caller: PersonCaller, session: Reading, cursor: Cursor, limit: Limit, key: CursorKey
 ) -> AppointmentPage:
+    """The caller's appointments, newest first; without the reasons."""
     after = UUID(cursor[0]) if cursor else None
     found = await store.list_appointments(session, caller=caller, after=after, limit=limit + 1)
     facts = await store.list_history(session, [each.id for each in found[:limit]])
@@ -141,6 +145,7 @@ async def stream_appointment(
 async def cancel_appointment(
     appointment_id: UUID, caller: PersonCaller, transaction: Transaction, now: Now
 ) -> AppointmentRead:
+    """By the patient, the practitioner or support, until the consultation starts."""
     row = await appointments.cancel(transaction, appointment_id, caller=caller, now=now)
     return await _moved(transaction, row)
 
@@ -149,6 +154,7 @@ async def cancel_appointment(
 async def move_appointment(
     appointment_id: UUID, body: MoveCreate, caller: PersonCaller, transaction: Transaction, now: Now
 ) -> AppointmentRead:
+    """To another free time of the same practitioner; the price is asked again."""
     row = await appointments.move(transaction, appointment_id, offer_id=body.offer_id, caller=caller, now=now)
     return await _moved(transaction, row)
 
@@ -157,6 +163,7 @@ async def move_appointment(
 async def start_consultation(
     appointment_id: UUID, caller: PersonCaller, transaction: Transaction, now: Now
 ) -> AppointmentRead:
+    """By the practitioner, from 15 minutes before the time on."""
     row = await appointments.start(transaction, appointment_id, caller=caller, now=now)
     return await _moved(transaction, row)
 
@@ -169,6 +176,7 @@ async def complete_consultation(
     transaction: Transaction,
     now: Now,
 ) -> AppointmentRead:
+    """By the practitioner: what was done and at what fee. The final price and the claims follow from it."""
     row = await appointments.complete(
         transaction,
         appointment_id,
@@ -188,6 +196,7 @@ async def complete_consultation(
 async def declare_unsuitable(
     appointment_id: UUID, caller: PersonCaller, transaction: Transaction, now: Now
 ) -> AppointmentRead:
+    """By the practitioner: a video consultation was not the right care. Nothing is charged."""
     row = await appointments.declare_unsuitable(transaction, appointment_id, caller=caller, now=now)
     return await _moved(transaction, row)
 
@@ -196,6 +205,7 @@ async def declare_unsuitable(
 async def report_technical_failure(
     appointment_id: UUID, caller: PersonCaller, transaction: Transaction, now: Now
 ) -> AppointmentRead:
+    """The connection failed: nothing is charged."""
     row = await appointments.report_technical_failure(transaction, appointment_id, caller=caller, now=now)
     return await _moved(transaction, row)
 
@@ -204,6 +214,7 @@ async def report_technical_failure(
 async def report_practitioner_absent(
     appointment_id: UUID, caller: PersonCaller, transaction: Transaction, now: Now
 ) -> AppointmentRead:
+    """By the patient: the practitioner did not come. Nothing is charged."""
     row = await appointments.report_practitioner_absent(transaction, appointment_id, caller=caller, now=now)
     return await _moved(transaction, row)
 
@@ -212,6 +223,7 @@ async def report_practitioner_absent(
 async def report_patient_absent(
     appointment_id: UUID, caller: PersonCaller, transaction: Transaction, now: Now
 ) -> AppointmentRead:
+    """By the practitioner, some minutes after the time: the patient did not come."""
     row = await appointments.report_patient_absent(transaction, appointment_id, caller=caller, now=now)
     return await _moved(transaction, row)
 

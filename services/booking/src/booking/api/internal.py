@@ -49,6 +49,7 @@ async def read_appointment_identity(
     transaction: Transaction,
     now: Now,
 ) -> AppointmentIdentity:
+    """Who meets whom, for what is printed about it. The purpose goes to the access log."""
     found = await store.find_appointment(transaction, appointment_id)
     if found is None:
         raise NotSeen("no such appointment")

@@ -21,6 +21,7 @@ from common.web.access import AccessDep
 from common.web.deps import Now, Transaction
 from common.web.etags import IfMatch
 from common.web.idempotency import IdempotencyKey
+from common.web.openapi import bounded
 from common.web.problems import responses
 
 router = APIRouter(prefix="/booking/v1/patients", tags=["patients"])
@@ -36,6 +37,7 @@ async def create_patient(
     now: Now,
     response: Response,
 ) -> PatientRead:
+    """The caller's own profile, or a relative's."""
     earlier = await idempotency.begin(transaction, key, now=now)
     if earlier is None:
         row, link = await patients.create_patient(
@@ -53,10 +55,11 @@ async def create_patient(
     return PatientRead.of(row.id, await patients.identity_of(transaction, keyring, row), link)
 
 
-@router.get("")
+@router.get("", openapi_extra=bounded("an account has at most 20 profiles"))
 async def list_patients(
     caller: PatientCaller, keyring: KeyringDep, transaction: Transaction, now: Now
 ) -> PatientList:
+    """The caller's own profile and relatives, at most 20."""
     items = []
     for row, link in await store.list_patients(transaction, caller.subject):
         access.record(
@@ -81,6 +84,7 @@ async def read_patient(
     transaction: Transaction,
     response: Response,
 ) -> PatientRead:
+    """By the account, and by practitioners who see the patient. The reading stands in the access log."""
     await may.patient(transaction, patient_id, what="identity", purpose="care")
     row, link = await store.get_seen_patient(transaction, patient_id, account_id=caller.subject)
     response.headers["ETag"] = etags.etag(row.revision)
@@ -98,6 +102,7 @@ async def update_patient(
     now: Now,
     response: Response,
 ) -> PatientRead:
+    """Changes what is given; needs If-Match."""
     row, link = await store.get_patient(transaction, patient_id, account_id=caller.subject, lock=True)
     etags.check(if_match, row.revision)
     identity = await patients.update_patient(transaction, keyring, row, body.changes(), now=now)
@@ -109,6 +114,7 @@ async def update_patient(
 async def erase_patient(
     patient_id: UUID, caller: PatientCaller, keyring: KeyringDep, transaction: Transaction, now: Now
 ) -> None:
+    """Destroys what is known of the patient; ids, states and amounts of past appointments stay."""
     await patients.erase_patient(transaction, keyring, patient_id, account_id=caller.subject, now=now)
 
 
@@ -121,6 +127,7 @@ async def give_consent(
     transaction: Transaction,
     now: Now,
 ) -> ConsentRead:
+    """The patient agrees to video consultations; needed before the first booking."""
     await store.get_patient(transaction, patient_id, account_id=caller.subject)
     earlier = await idempotency.begin(transaction, key, now=now)
     if earlier is not None:
@@ -137,8 +144,13 @@ async def give_consent(
     return ConsentRead.of(row)
 
 
-@router.get("/{patient_id}/consents", responses=responses(404))
+@router.get(
+    "/{patient_id}/consents",
+    responses=responses(404),
+    openapi_extra=bounded("one consent for each version of the text"),
+)
 async def list_consents(patient_id: UUID, caller: PatientCaller, transaction: Transaction) -> ConsentList:
+    """What the patient agreed to, newest first."""
     await store.get_patient(transaction, patient_id, account_id=caller.subject)
     return ConsentList(
         items=[ConsentRead.of(row) for row in await store.list_consents(transaction, patient_id)]

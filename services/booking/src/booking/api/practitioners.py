@@ -35,6 +35,7 @@ async def create_practitioner(
     now: Now,
     response: Response,
 ) -> PractitionerRead:
+    """Registers a practitioner, who can be found once there is an agenda."""
     earlier = await idempotency.begin(transaction, key, now=now)
     if earlier is None:
         row = await practitioners.create_practitioner(transaction, body.fields(), now=now)
@@ -58,6 +59,7 @@ async def list_practitioners(
     q: Annotated[str | None, Query(max_length=100, description="Words of name or city")] = None,
     available_before: Annotated[AwareDatetime | None, Query()] = None,
 ) -> PractitionerPage:
+    """A search by name, city, profession and free time; in the order of names."""
     found = await store.list_practitioners(
         session,
         profession=profession,
@@ -76,6 +78,7 @@ async def list_practitioners(
 
 @router.get("/{practitioner_id}", responses=responses(404))
 async def read_practitioner(practitioner_id: UUID, session: Reading, response: Response) -> PractitionerRead:
+    """One practitioner, for anybody."""
     row = await store.get_practitioner(session, practitioner_id)
     response.headers["ETag"] = etags.etag(row.version)
     return PractitionerRead.of(row)
@@ -91,6 +94,7 @@ async def update_practitioner(
     now: Now,
     response: Response,
 ) -> PractitionerRead:
+    """Changes what is given; needs If-Match. Prices of later bookings follow."""
     row = await store.get_practitioner(transaction, practitioner_id, lock=True)
     etags.check(if_match, row.version)
     await practitioners.update_practitioner(transaction, row, body.changes(), now=now)
@@ -102,4 +106,5 @@ async def update_practitioner(
 async def withdraw_practitioner(
     practitioner_id: UUID, _: AdministratorCaller, transaction: Transaction, now: Now
 ) -> None:
+    """Nobody finds or books the practitioner any more; appointments stay."""
     await practitioners.withdraw_practitioner(transaction, practitioner_id, now=now)

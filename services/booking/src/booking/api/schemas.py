@@ -122,6 +122,7 @@ class PractitionerUpdate(In):
     zone: Zone | None = None
     agreed_company: bool | None = None
     third_party_payment: ThirdPartyPayment | None = None
+    currency: Currency | None = None
     fee_cents: FeeCents | None = None
     biller_id: UUID | None = None
     billing_number: BillingNumber | None = None
@@ -505,6 +506,7 @@ class CompletionCreate(In):
     """What was done, at what fee. Without acts the pricing rules code the consultation."""
 
     acts: Annotated[list[ActIn], Field(max_length=10)]
+    currency: Currency = "EUR"
     fee_cents: FeeCents
     overrun_qualifier: OverrunQualifier | None = None
     outcome: Outcome

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from fastapi import FastAPI
 
 from claims.api import routes_claims, routes_coverage, routes_quotes
+from claims.api.document import ABOUT
 from claims.settings import Settings
 from claims.usecases.means import Terms, means_of
 from common.clock import Clock
@@ -42,6 +43,7 @@ def create_app(settings: Settings, *, clock: Clock, wake: Wake) -> FastAPI:
         rights=GrantedRights(booking),
         wake=wake,
         lifespan=lifespan,
+        about=ABOUT,
     )
     app.state.means = means_of(settings.keys, Terms(**settings.claiming.model_dump()))
     for routes in (routes_coverage, routes_quotes, routes_claims):

@@ -24,6 +24,7 @@ from common.web.auth import CallerDep, Role, requires
 from common.web.deps import Now, Transaction
 from common.web.etags import IfMatchOptional
 from common.web.idempotency import IdempotencyKey
+from common.web.openapi import bounded
 from common.web.problems import responses
 
 router = APIRouter(prefix="/claims/v1", tags=["coverage"])
@@ -66,13 +67,18 @@ async def read_coverage(
     transaction: Transaction,
     now: Now,
 ) -> CoverageRead:
+    """The coverage of now; numbers are masked but for their last characters."""
     await access.patient(transaction, patient_id, what="coverage", purpose="care")
     row = await coverage.get_current(transaction, patient_id)
     response.headers["ETag"] = etags.etag(row.version)
     return CoverageRead.of(row, await coverage.opened(transaction, means, row, care_on=day_in_paris(now)))
 
 
-@router.get("/amc-directory", dependencies=[requires(*Role)])
+@router.get(
+    "/amc-directory",
+    dependencies=[requires(*Role)],
+    openapi_extra=bounded("the first 50; a longer word finds fewer"),
+)
 async def search_amc_directory(
     means: MeansDep,
     now: Now,

@@ -11,6 +11,7 @@ from claims.usecases import coverage, quotes, reading
 from common.web.access import AccessDep
 from common.web.auth import CallerDep
 from common.web.deps import Now, Prefer, SessionsDep, Transaction
+from common.web.openapi import bounded
 from common.web.problems import problem, responses
 
 router = APIRouter(prefix="/claims/v1", tags=["quotes"])
@@ -57,6 +58,7 @@ async def create_preview(
 async def read_preview(
     preview_id: UUID, caller: CallerDep, means: MeansDep, transaction: Transaction
 ) -> PreviewRead:
+    """A preview of the caller, as it was answered."""
     row = await store.get_preview(transaction, preview_id, created_by=caller.subject)
     return PreviewRead.of(row, await reading.preview_result(transaction, means, row))
 
@@ -79,7 +81,11 @@ async def read_quote(
     return QuoteRead.of(quote, result, reasons=sees_reasons(access.caller))
 
 
-@router.get("/appointments/{appointment_id}/quotes", responses=responses(404))
+@router.get(
+    "/appointments/{appointment_id}/quotes",
+    responses=responses(404),
+    openapi_extra=bounded("one revision for each change before the consultation"),
+)
 async def list_quotes(
     appointment_id: UUID, access: AccessDep, means: MeansDep, transaction: Transaction
 ) -> QuoteList:

@@ -30,6 +30,7 @@ from claims.usecases.means import SeenInsured
 from claims.usecases.pricing import Recomputed
 from claims.usecases.sponsors import Offer
 from common.events.base import (
+    Currency,
     PathwayAnswer,
     Profession,
     Sector,
@@ -190,6 +191,7 @@ class PracticeWrite(In):
     zone: Zone = "metropole"
     agreed_company: bool = False
     third_party_payment: ThirdPartyPayment
+    currency: Currency = "EUR"
     fee_cents: PositiveCents
 
 
@@ -230,6 +232,7 @@ class PreviewCreate(In):
 
 class PriceLineRead(Out):
     code: str
+    currency: Currency
     tariff_cents: int
     base_cents: int
     amo_cents: int
@@ -241,6 +244,7 @@ class TraceRead(Out):
 
     rule: str
     reason: str | None
+    currency: Currency
     amount_cents: int | None
     sentence_fr: str
     sentence_en: str
@@ -255,6 +259,7 @@ class TraceRead(Out):
         return cls(
             rule=step["rule"],
             reason=step["reason"],
+            currency="EUR",
             amount_cents=step["amount_cents"],
             sentence_fr=step["sentence_fr"],
             sentence_en=step["sentence_en"],
@@ -274,7 +279,7 @@ class ExplanationRead(Out):
 class PriceRead(Out):
     """Who pays what, in cents, and why. The reasons are empty for support: they would tell the illness."""
 
-    currency: str
+    currency: Currency
     reimbursable: bool
     fee_cents: int
     base_cents: int
@@ -311,10 +316,7 @@ class PriceRead(Out):
             sheet_mode=SheetMode(result["sheet_mode"]),
             pathway_indicator=result["pathway_indicator"],
             exemption_code=result["exemption_code"] if reasons else None,
-            lines=[
-                PriceLineRead(**{name: each[name] for name in PriceLineRead.model_fields})
-                for each in result["lines"]
-            ],
+            lines=[PriceLineRead.model_validate({"currency": "EUR", **each}) for each in result["lines"]],
             trace=[TraceRead.of(each) for each in result["trace"]] if reasons else [],
             warnings=result["warnings"] if reasons else [],
             explanations=[ExplanationRead(**each) for each in result["explanations"]] if reasons else [],
@@ -408,7 +410,7 @@ class LegRead(Out):
     id: UUID
     payer_kind: str
     payer: str
-    currency: str
+    currency: Currency
     amount_cents: int
     paid_cents: int
     reversed_cents: int
@@ -457,7 +459,7 @@ class BalanceRead(Out):
     id: UUID
     reason: str
     payer_kind: str | None
-    currency: str
+    currency: Currency
     amount_cents: int
     collect: bool
     state: BalanceState
@@ -592,6 +594,7 @@ class InsuredRead(Out):
 class SponsorOfferCreate(In):
     name: ShortText
     kind: SponsorKind
+    currency: Currency = "EUR"
     cents: PositiveCents | None = None
     percent: Annotated[int, Field(ge=1, le=100)] | None = None
     max_cents: PositiveCents | None = None
@@ -616,6 +619,7 @@ class SponsorOfferRead(Out):
     id: UUID
     name: str
     kind: SponsorKind
+    currency: Currency
     cents: int | None
     percent: int | None
     max_cents: int | None
@@ -629,6 +633,7 @@ class SponsorOfferRead(Out):
             id=row.id,
             name=row.name,
             kind=SponsorKind(row.kind),
+            currency="EUR",
             cents=row.cents,
             percent=row.percent,
             max_cents=row.max_cents,

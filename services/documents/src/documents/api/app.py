@@ -15,6 +15,7 @@ from common.web.auth import Verifier
 from common.web.rights import GrantedRights
 from common.web.service_client import ServiceClient
 from documents.api import checking, reading, writing
+from documents.api.document import ABOUT
 from documents.settings import Settings
 from documents.storage import Storage
 
@@ -43,6 +44,7 @@ def create_app(settings: Settings, *, clock: Clock, wake: Wake) -> FastAPI:
         rights=GrantedRights(booking),
         wake=wake,
         lifespan=lifespan,
+        about=ABOUT,
     )
     app.state.keyring = vault.keyring_of(settings.keys, service="documents")
     app.state.storage = Storage(settings.storage_url)

@@ -11,6 +11,7 @@ from common.wake import Wake
 from common.web.app import base_app
 from common.web.auth import Verifier
 from payment.api import appointments, cards, ledger, webhooks
+from payment.api.document import ABOUT
 from payment.settings import Settings
 
 
@@ -34,6 +35,7 @@ def create_app(settings: Settings, *, clock: Clock, wake: Wake) -> FastAPI:
         rights=None,  # who pays is in our own rows
         wake=wake,
         lifespan=lifespan,
+        about=ABOUT,
     )
     app.state.webhook_secret = settings.webhook_secret.get_secret_value()
     for routes in (appointments, cards, ledger, webhooks):

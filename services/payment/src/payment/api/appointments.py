@@ -13,6 +13,7 @@ from common.web import idempotency
 from common.web.auth import Caller, CallerDep, Role, requires
 from common.web.deps import Now, Prefer, Reading, SessionsDep
 from common.web.idempotency import IdempotencyKey
+from common.web.openapi import bounded
 from common.web.problems import responses
 from common.web.progress import wait_until
 from payment import store
@@ -143,8 +144,13 @@ async def _refund(sessions: Sessions, refund_id: UUID, *, seconds: float) -> Ref
         return RefundRead.of(await store.get_refund(session, refund_id))
 
 
-@router.get("/{appointment_id}/refunds", responses=responses(404))
+@router.get(
+    "/{appointment_id}/refunds",
+    responses=responses(404),
+    openapi_extra=bounded("refunds of one payment, together at most what was captured"),
+)
 async def list_refunds(appointment_id: UUID, caller: CallerDep, session: Reading) -> RefundList:
+    """Every refund of the appointment, oldest first."""
     stream = await store.find_stream(session, appointment_id)
     if stream is None or not may_read(caller, stream):
         raise not_found()

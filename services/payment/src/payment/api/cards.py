@@ -13,6 +13,7 @@ from common.web import idempotency
 from common.web.auth import Caller, Role, requires
 from common.web.deps import Now, Prefer, Reading, SessionsDep, Transaction
 from common.web.idempotency import IdempotencyKey
+from common.web.openapi import bounded
 from common.web.problems import responses
 from common.web.progress import wait_until
 from payment import store
@@ -66,17 +67,20 @@ async def _read(sessions: Sessions, card_id: UUID, caller: Caller, *, seconds: f
         return CardRead.of(await cards.get_card(session, card_id, account_id=caller.subject))
 
 
-@router.get("")
+@router.get("", openapi_extra=bounded("the cards of one person"))
 async def list_cards(caller: Patient, session: Reading) -> CardList:
+    """The caller's cards, newest first."""
     return CardList(items=[CardRead.of(card) for card in await store.list_cards(session, caller.subject)])
 
 
 @router.get("/{card_id}", responses=responses(404))
 async def read_card(card_id: UUID, caller: Patient, sessions: SessionsDep, wait: Prefer) -> CardRead:
+    """With `Prefer: wait` it answers once the provider has spoken."""
     return await _read(sessions, card_id, caller, seconds=wait)
 
 
 @router.delete("/{card_id}", status_code=204, responses=responses(404))
 async def remove_card(card_id: UUID, caller: Patient, transaction: Transaction, now: Now) -> Response:
+    """The card is used for nothing new; a live hold on it stays."""
     await cards.remove_card(transaction, card_id, account_id=caller.subject, now=now)
     return Response(status_code=204)

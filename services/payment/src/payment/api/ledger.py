@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from common.web.auth import Role, requires
 from common.web.deps import Reading
+from common.web.openapi import bounded
 from payment import store
 from payment.api.schemas import EntryRead, LedgerCheckRead, LedgerRead
 from payment.domain.ledger import Account
@@ -17,8 +18,9 @@ router = APIRouter(
 )
 
 
-@router.get("")
+@router.get("", openapi_extra=bounded("the entries of one payment"))
 async def read_ledger(appointment_id: UUID, session: Reading) -> LedgerRead:
+    """Every entry of one appointment, oldest first."""
     entries = await store.list_entries(session, appointment_id)
     return LedgerRead(appointment_id=appointment_id, items=[EntryRead.of(row) for row in entries])
 

@@ -33,6 +33,7 @@ class MandateCreate(In):
 
     text_version: Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}$")]
     accepted: bool
+    currency: Currency = "EUR"
     ceiling_cents: Amount
 
 
@@ -44,6 +45,7 @@ class CardCreate(In):
 class MandateRead(Out):
     text_version: str
     reason: str
+    currency: Currency
     ceiling_cents: int
     within_days: int
     accepted_at: datetime
@@ -89,6 +91,7 @@ def _mandate(card: CardRow) -> MandateRead | None:
     return MandateRead(
         text_version=card.mandate_text_version,
         reason=card.mandate_reason,
+        currency="EUR",
         ceiling_cents=card.mandate_ceiling_cents,
         within_days=card.mandate_within_days,
         accepted_at=card.mandate_accepted_at,
@@ -102,6 +105,7 @@ class CardList(Out):
 class PaymentActionRead(Out):
     kind: AwaitedAction
     url: str | None
+    currency: Currency
     advance_cents: int
     expires_at: datetime | None
 
@@ -134,7 +138,8 @@ class PaymentRead(Out):
             appointment_id=stream.id,
             status=_status(stream, holds, captured),
             currency="EUR",
-            advance_cents=stream.advance_cents,
+            # the final price counts, whether or not a last quote came before it
+            advance_cents=stream.advance_cents if stream.priced_at is None else stream.due_cents,
             held_cents=held,
             live_hold_cents=held - captured - released,
             captured_cents=captured,
@@ -174,12 +179,14 @@ def _action(stream: Stream, holds: Sequence[HoldRow], card: CardRow | None) -> P
     return PaymentActionRead(
         kind=stream.action,
         url=url,
+        currency="EUR",
         advance_cents=stream.advance_cents,
         expires_at=stream.action_expires_at,
     )
 
 
 class PriceAcceptanceCreate(In):
+    currency: Currency = "EUR"
     advance_cents: Annotated[int, Field(ge=0, description="The advance the patient was shown")]
 
 
@@ -188,6 +195,7 @@ class CardChoiceCreate(In):
 
 
 class RefundCreate(In):
+    currency: Currency = "EUR"
     amount_cents: Amount
 
 
@@ -222,7 +230,7 @@ class EntryRead(Out):
     journal: str
     account: Account
     amount_cents: int
-    currency: str
+    currency: Currency
     at: datetime
 
     @classmethod

@@ -1,0 +1,20 @@
+"""What the OpenAPI document says of this API besides its routes."""
+
+from typing import Final
+
+from common.web.openapi import About
+
+ABOUT: Final = About(
+    description="Cards on file, the hold of an appointment and what becomes of it, refunds, the ledger.",
+    tags={
+        "cards": "Cards on file, and the mandate for later charges",
+        "ledger": "The books, for support",
+        "payments": "The payment of one appointment: hold, capture, refunds, what the patient must do",
+        "webhooks": "What the card provider sends",
+    },
+    names={
+        "Account": "LedgerAccount",
+        "AwaitedAction": "PaymentActionKind",
+        "EntryRead": "LedgerEntryRead",
+    },
+)
