@@ -91,7 +91,7 @@ async def trusted() -> AsyncIterator[dict[str, str]]:
         }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 async def own_broker() -> AsyncIterator[Broker]:
     """With the topics of the platform."""
     async with broker.running(topics_with_partitions()) as running:

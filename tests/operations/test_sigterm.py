@@ -56,14 +56,14 @@ async def test_a_worker_ends_drained_and_the_next_one_goes_on_where_it_was(
         async with claims.process("worker") as first:
 
             async def at_work() -> bool:
-                return await count("inbox") >= 50
+                return await count("inbox WHERE topic = 'booking.appointment'") >= 50
 
             await eventually(at_work, within=60)
             began = time.monotonic()
             status = await first.stop(within=WITHIN + 5)
             took = time.monotonic() - began
         applied, quotes, unsent, leased = (
-            await count("inbox"),
+            await count("inbox WHERE topic = 'booking.appointment'"),
             await count("quote"),
             await count("outbox"),
             await count("task WHERE lease_token IS NOT NULL"),
