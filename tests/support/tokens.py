@@ -51,7 +51,7 @@ class Issuer:
             "iss": TOKENS.issuer,
             "aud": TOKENS.audience,
             "sub": str(subject or uuid4()),
-            "exp": now + 600,
+            "exp": now + 86_400,  # a run of all tests may take long
             "iat": now,
             "roles": [role],
         }

@@ -13,6 +13,7 @@ import re
 import secrets
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import tempfile
@@ -307,7 +308,7 @@ def _left_behind(data: Path) -> _Postmaster | None:
     """The server that already runs on `data`, once it takes connections; None when there is none."""
     deadline = time.monotonic() + _START_SECONDS
     while (postmaster := _Postmaster.of(data)) is not None:
-        if postmaster.status == "ready":
+        if postmaster.status == "ready" and _answers(postmaster.socket_directory / _SOCKET):
             return postmaster
         if time.monotonic() > deadline:
             raise LocalError(
@@ -315,6 +316,13 @@ def _left_behind(data: Path) -> _Postmaster | None:
             )
         time.sleep(_POLL_SECONDS)
     return None
+
+
+def _answers(path: Path) -> bool:
+    """False for a server that was killed a moment ago: it is there, and nobody listens any more."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(1)
+        return client.connect_ex(str(path)) == 0
 
 
 def _launch(

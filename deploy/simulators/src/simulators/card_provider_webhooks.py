@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import hmac
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -33,6 +33,8 @@ class Deliverer:
     client: httpx.AsyncClient
     url: str
     secret: str
+    # an event may be due while its own answer sends it: only one of the two does
+    one_at_a_time: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def run(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
@@ -60,18 +62,23 @@ class Deliverer:
         if scenario.newest_first and len(rows) == 1 and now < rows[0]["next_at"] + _COMPANY:
             return 0
         for row in reversed(rows) if scenario.newest_first else rows:
-            await self._send(row)
+            await self._send(row["seq"])
         return len(rows)
 
     async def send(self, event_id: str) -> None:
         """Out of turn: before the answer that it belongs to."""
-        row = await self.books.pool.fetchrow(
-            "SELECT * FROM card_event WHERE id = $1 AND delivered_at IS NULL", event_id
-        )
-        if row is not None:
-            await self._send(row)
+        seq = await self.books.pool.fetchval("SELECT seq FROM card_event WHERE id = $1", event_id)
+        await self._send(seq)
 
-    async def _send(self, row: asyncpg.Record) -> None:
+    async def _send(self, seq: int) -> None:
+        async with self.one_at_a_time:
+            row = await self.books.pool.fetchrow(
+                "SELECT * FROM card_event WHERE seq = $1 AND delivered_at IS NULL", seq
+            )
+            if row is not None:
+                await self._send_copies(row)
+
+    async def _send_copies(self, row: asyncpg.Record) -> None:
         taken = all([await self._post(row["body"].encode()) for _ in range(1 + row["copies"])])
         now = self.books.wall.now()
         wait = min(timedelta(milliseconds=200) * 2 ** min(row["attempts"], 20), _LONGEST)

@@ -20,6 +20,9 @@ _COALESCE: Final = 0.002  # seconds: at most one NOTIFY of a kind in this time
 _RECONNECT: Final = 1.0
 _IDLE_CHECK: Final = 15.0
 
+# the client's internal error comes when it is cut in the middle of an answer
+_LOST: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+
 _log: Final = logging.getLogger(__name__)
 
 
@@ -90,13 +93,13 @@ class NotifyWake:
         while True:
             try:
                 connection = await asyncpg.connect(self._dsn, timeout=5, command_timeout=5)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except _LOST as error:
                 _log.warning("no connection to wake other processes: %s", type(error).__name__)
                 await asyncio.sleep(_RECONNECT)
                 continue
             try:
                 await self._speak(connection)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except _LOST as error:
                 _log.warning("lost the connection that wakes other processes: %s", type(error).__name__)
                 await asyncio.sleep(_RECONNECT)
             finally:

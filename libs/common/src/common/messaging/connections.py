@@ -5,7 +5,8 @@ from typing import Any, Final
 import asyncpg
 from sqlalchemy import make_url
 
-LOST: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)  # what a lost or refused one raises
+# What a lost or refused one raises; the client's internal error: cut in the middle of an answer.
+LOST: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 _SETTINGS: Final = {
     "statement_timeout": "5000",
