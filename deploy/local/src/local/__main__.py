@@ -51,12 +51,25 @@ def main() -> int:
             _log_to(directory / "platform.log")
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 return runner.run(_run(arguments, directory, console))
-    except (LocalError, JourneyFailed) as error:
-        print(f"make run: {error}", file=sys.stderr)
+    except (LocalError, JourneyFailed, OSError, ExceptionGroup) as error:
+        said = _said_by(error)
+        if said is None:
+            raise
+        print(f"make run: {said}", file=sys.stderr)
         return 1
-    except OSError as error:
-        print(f"make run: {error.strerror or error}", file=sys.stderr)
-        return 1
+
+
+def _said_by(error: Exception) -> str | None:
+    """The one line for a person; None when this is a bug, whose stack is wanted."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    match error:
+        case LocalError() | JourneyFailed():
+            return str(error)
+        case OSError():
+            return error.strerror or str(error)
+        case _:
+            return None
 
 
 def _log_to(path: Path) -> None:

@@ -3,10 +3,11 @@
 import argparse
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -130,7 +131,7 @@ async def in_one_process(directory: Path, *, port: int) -> AsyncIterator[Platfor
             stack, front, dsn=dsns["simulators"], clock=clock, kept=kept, addresses=addresses
         )
         stop = asyncio.Event()
-        workers: list[Any] = []
+        workers: list[Callable[[], Coroutine[Any, Any, None]]] = []
         for service in SERVICES:
             told = settings_of(
                 service,
@@ -147,9 +148,10 @@ async def in_one_process(directory: Path, *, port: int) -> AsyncIterator[Platfor
             await start_lifespan(stack, app)
             front.mount(f"/{service}", app)
             run = import_module(f"{service}.worker").run
-            workers.append(run(settings, clock=clock, wake=wake, stop=stop))
-        republished = await republish(dsns, broker.bootstrap_servers)
+            workers.append(partial(run, settings, clock=clock, wake=wake, stop=stop))
         async with serving(front, listener), _working(workers, stop):
+            # with the workers at work: they make room for the next portion
+            republished = await republish(dsns, broker.bootstrap_servers)
             yield Platform(addresses, clock, database, directory, republished)
 
 
@@ -169,10 +171,12 @@ async def serving(front: Front, listener: socket.socket) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _working(workers: list[Any], stop: asyncio.Event) -> AsyncIterator[None]:
+async def _working(
+    workers: list[Callable[[], Coroutine[Any, Any, None]]], stop: asyncio.Event
+) -> AsyncIterator[None]:
     async with asyncio.TaskGroup() as group:
-        for each in workers:
-            group.create_task(each)
+        for run in workers:
+            group.create_task(run())
         try:
             yield
         finally:
