@@ -63,14 +63,11 @@ def operations(document: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str
 
 
 def illustrate(document: dict[str, Any], examples: Path) -> None:
-    """Adds what was really sent and answered in the journeys.
-
-    Raises ValueError for an operation without an example.
-    """
+    """Adds what was really sent and answered in the journeys; the linter names operations without."""
     for _, _, operation in operations(document):
         path = examples / f"{operation['operationId']}.json"
         if not path.exists():
-            raise ValueError(f"{path.name}: this operation has no example")
+            continue
         recorded = json.loads(path.read_text(encoding="utf-8"))
         if "requestBody" in operation:
             _illustrated(operation["requestBody"]["content"], recorded.get("request"))

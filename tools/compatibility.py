@@ -1,7 +1,10 @@
 """Whether a schema of an event still serves those who know the released one."""
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+import jsoncompat
 
 Schema = Mapping[str, Any]
 
@@ -11,7 +14,31 @@ def breaks(released: Schema, current: Schema) -> list[str]:
 
     Inside a version only optional fields may come; everything else is a version of its own.
     """
-    return list(_breaks(_Document(released), _Document(current), released, current, "body"))
+    found = list(_breaks(_Document(released), _Document(current), released, current, "body"))
+    return found or list(_misread(released, current))
+
+
+def _misread(released: Schema, current: Schema) -> Iterator[str]:
+    """A second opinion, of a library that knows all of JSON Schema, in both directions."""
+    old, new = json.dumps(_nameless(released)), json.dumps(_nameless(current))
+    if not jsoncompat.check_compat(old, new, "serializer"):
+        yield "body: readers of the released schema may meet what they do not know"
+    # a writer of the released schema writes its fields and no others
+    if not jsoncompat.check_compat(json.dumps(_closed(_nameless(released))), new, "deserializer"):
+        yield "body: readers of today may refuse what writers of the released schema write"
+
+
+def _nameless(schema: Schema) -> Schema:
+    return {name: each for name, each in schema.items() if name not in {"$id", "$schema"}}
+
+
+def _closed(part: Any) -> Any:
+    if isinstance(part, list):
+        return [_closed(each) for each in part]
+    if not isinstance(part, dict):
+        return part
+    closed = {name: _closed(each) for name, each in part.items()}
+    return {"additionalProperties": False, **closed} if "properties" in closed else closed
 
 
 class _Document:

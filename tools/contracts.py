@@ -8,7 +8,8 @@ from typing import Final
 
 from common.events.catalogue import CATALOGUE
 from common.events.topics import TOPICS
-from tools import api_documents, event_documents
+from local.configuration import SERVICES
+from tools import api_compatibility, api_documents, event_documents
 from tools.compatibility import breaks
 
 ROOT: Final = Path(__file__).parents[1]
@@ -22,11 +23,15 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; fail when stale or incompatible")
     parser.add_argument("--release", metavar="REASON", help="make today's contracts the baseline")
     arguments = parser.parse_args()
-    files = event_documents.generated(ROOT) | api_documents.generated(ROOT)
+    try:
+        files = event_documents.generated(ROOT) | api_documents.generated(ROOT)
+    except ValueError as error:
+        print(f"contracts: {error}")
+        return 1
     problems = _stale(files) if arguments.check else _write(files)
     if arguments.release:
         _release(arguments.release)
-    problems += _incompatible()
+    problems += _incompatible(files)
     for each in problems:
         print(each)
     print(f"contracts: {len(CATALOGUE)} events, {len(files)} generated files, {len(problems)} problems")
@@ -53,19 +58,28 @@ def _stale(files: dict[Path, str]) -> list[str]:
 
 def _strays(files: dict[Path, str]) -> list[Path]:
     """Schemas and examples left behind by a model that is gone."""
-    present = [*SCHEMAS.glob("*.json"), *(SCHEMAS / "examples").rglob("*.json"), *API.glob("*.json")]
+    folders = (SCHEMAS / "examples", SCHEMAS / "topics")
+    present = [*SCHEMAS.glob("*.json"), *API.glob("*.json")]
+    present += [path for folder in folders for path in folder.rglob("*.json")]
     return [path for path in present if path not in files]
 
 
-def _incompatible() -> list[str]:
+def _incompatible(files: dict[Path, str]) -> list[str]:
+    """What the code says now, beside what was released; whether the files are current is another question."""
     found: list[str] = []
     for path in sorted(RELEASED.glob("*.json")):
         current = SCHEMAS / path.name
-        if not current.exists():
+        if current not in files:
             found.append(f"{path.stem}: released, and gone; readers may still meet it")
             continue
-        old, new = (json.loads(each.read_text(encoding="utf-8")) for each in (path, current))
+        old, new = json.loads(path.read_text(encoding="utf-8")), json.loads(files[current])
         found += [f"{path.stem}: {problem}. {_who_breaks(path.stem)}" for problem in breaks(old, new)]
+    for service in SERVICES:
+        released = API / "released" / f"{service}.json"
+        if released.exists():
+            old = json.loads(released.read_text(encoding="utf-8"))
+            new = json.loads(files[API / released.name])
+            found += [f"{service} {each}" for each in api_compatibility.breaks(old, new, service=service)]
     return found
 
 
@@ -84,6 +98,12 @@ def _release(reason: str) -> None:
             path.unlink()
         for path in current.glob("*.json"):
             (baseline / path.name).write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
+    examples = RELEASED / "examples"
+    examples.mkdir(exist_ok=True)
+    for path in examples.glob("*.json"):
+        path.unlink()
+    for path in (SCHEMAS / "examples").glob("*/example.json"):
+        (examples / f"{path.parent.name}.json").write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
     changelog = ROOT / "CHANGELOG.md"
     text = changelog.read_text(encoding="utf-8")
     changelog.write_text(

@@ -42,10 +42,28 @@ def generated(root: Path) -> dict[Path, str]:
         name = f"{event.type}.v{event.version}"
         files[schemas / f"{name}.json"] = _json(schema(event))
         files[schemas / "examples" / name / "example.json"] = _json(example(event))
+    for topic in TOPICS.values():
+        files[schemas / "topics" / f"{topic.name}.json"] = _json(_topic(topic))
     reactions = tomllib.loads((root / "docs/reactions.toml").read_text(encoding="utf-8"))
     files[root / "docs/events.md"] = _catalogue(reactions)
     files[root / "docs/asyncapi.json"] = _json(_asyncapi())
     return files
+
+
+def _topic(topic: Topic) -> dict[str, Any]:
+    return {
+        "topic": topic.name,
+        "about": topic.about,
+        "owner": topic.owner,
+        "producer": topic.owner,
+        "readers": list(topic.readers),
+        "key": topic.key,
+        "holds": topic.holds,
+        "partitions": topic.partitions,
+        "retention_days": topic.retention.days,
+        "compacted": topic.compacted,
+        "events": [_message(event) for event in CATALOGUE.values() if event.topic == topic.name],
+    }
 
 
 def schema(event: type[Event]) -> dict[str, Any]:

@@ -222,3 +222,12 @@ async def test_times_go_out_in_utc(sessions) -> None:
 
     assert response.status_code == 201
     assert json.loads(response.text)["made_at"].endswith("Z")
+
+
+async def test_the_title_is_french_where_french_is_preferred(client) -> None:
+    english = await client.get("/small/v1/nothing")
+    french = await client.get("/small/v1/nothing", headers={"Accept-Language": "fr-FR,fr;q=0.9,en;q=0.8"})
+
+    assert (said(english)["title"], english.headers["content-language"]) == ("Not found", "en")
+    assert (said(french)["title"], french.headers["content-language"]) == ("Introuvable", "fr")
+    assert said(english)["type"] == said(french)["type"]

@@ -21,11 +21,15 @@ from common.web.progress import given_last_event_id
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What a document says besides its routes: words of its own, its tags, better names of its schemas."""
+    """What a document says besides its routes: words of its own, its tags, better names of its schemas.
+
+    `growing` are enums of answers, by those names, that a release may widen: clients read them as text.
+    """
 
     description: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
+    growing: frozenset[str] = frozenset()
 
 
 # Headers that dependencies read by themselves: name, whether one must send it, what for, and its schema.
@@ -157,6 +161,9 @@ def _made(app: FastAPI, about: About) -> dict[str, Any]:
         _plain(schema)
     _whole(document)
     _rename(document, about.names)
+    for name in about.growing:
+        grows = document["components"]["schemas"][name]
+        grows["x-extensible-enum"] = grows.pop("enum")
     _tag(document, about.tags)
     return document
 

@@ -36,7 +36,7 @@ ABOUT: Final = About(
         "PractitionerFound": "PractitionerFoundRead",
         "PractitionerIdentity": "PractitionerIdentityRead",
         "Relation": "PatientRelation",
-        "RightsAnswer": "RightsRead",
+        "RightsAnswer": "RightsDecisionRead",
         "RuleIn": "AgendaRuleWrite",
         "RuleRead": "AgendaRuleRead",
         "Sex": "PatientSex",
