@@ -92,23 +92,23 @@ def _who_breaks(name: str) -> str:
 
 def _release(reason: str) -> None:
     """The one writer of the baseline; before 1.0 it may move, with a reason in the change log."""
-    for current, baseline in ((SCHEMAS, RELEASED), (API, API / "released")):
-        baseline.mkdir(parents=True, exist_ok=True)
-        for path in baseline.glob("*.json"):
-            path.unlink()
-        for path in current.glob("*.json"):
-            (baseline / path.name).write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
-    examples = RELEASED / "examples"
-    examples.mkdir(exist_ok=True)
-    for path in examples.glob("*.json"):
-        path.unlink()
-    for path in (SCHEMAS / "examples").glob("*/example.json"):
-        (examples / f"{path.parent.name}.json").write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
+    examples = (SCHEMAS / "examples").glob("*/example.json")
+    _replace(RELEASED, {path.name: path for path in SCHEMAS.glob("*.json")})
+    _replace(RELEASED / "examples", {f"{path.parent.name}.json": path for path in examples})
+    _replace(API / "released", {f"{service}.json": API / f"{service}.json" for service in SERVICES})
     changelog = ROOT / "CHANGELOG.md"
     text = changelog.read_text(encoding="utf-8")
     changelog.write_text(
         text.replace("## Unreleased\n", f"## Unreleased\n\n- contracts: {reason}\n", 1), encoding="utf-8"
     )
+
+
+def _replace(baseline: Path, current: dict[str, Path]) -> None:
+    baseline.mkdir(parents=True, exist_ok=True)
+    for path in baseline.glob("*.json"):
+        path.unlink()
+    for name, path in current.items():
+        (baseline / name).write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
 
 
 if __name__ == "__main__":
