@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from claims.api.app import create_app
 from claims.consumers import routes_of
-from claims.tasks import Resources, http_gateway, start_polling, tasks
+from claims.tasks import Resources, http_gateway, http_rights, start_polling, tasks
 from claims.usecases.means import Means
 from common.clock import Clock
 from common.db import Sessions
@@ -113,7 +113,9 @@ async def payers_database(server: Server) -> AsyncIterator[str]:
 async def books(payers_database: str) -> str:
     """The payers' books, empty."""
     async with Books(payers_database, Clock()).opened() as pool:
-        await pool.execute("TRUNCATE payer_batch, payer_claim, payer_script, payer_return")
+        await pool.execute(
+            "TRUNCATE payer_batch, payer_claim, payer_script, payer_return, payer_rights_script"
+        )
     return payers_database
 
 
@@ -129,6 +131,11 @@ class Payers:
 
     async def script(self, **script: Any) -> None:
         answer = await self.controls.post("/scripts", json=script)
+        assert answer.status_code == 201, answer.text
+
+    async def script_rights(self, **script: Any) -> None:
+        await self.controls.delete("/rights-scripts")
+        answer = await self.controls.post("/rights-scripts", json=script)
         assert answer.status_code == 201, answer.text
 
 
@@ -153,6 +160,20 @@ async def paying_world(world: World, payers: Payers) -> AsyncIterator[World]:
     await start_polling(world.sessions, now=world.clock.now())
     yield world
     await gateway.close()
+
+
+@pytest.fixture
+async def verifying_world(paying_world: World, payers: Payers, app: FastAPI) -> AsyncIterator[World]:
+    """The world whose payers also tell rights: they are looked up before anything rests on them."""
+    world = paying_world
+    terms = replace(world.means.terms, look_up_rights=True)
+    world.means = app.state.means = replace(world.means, terms=terms)
+    world.routes = routes_of(world.means)
+    url = "http://payers/simulators/payers"
+    rights = http_rights(url, GATEWAY_KEY, transport=payers.transport(), seconds=1)
+    world.resources = Resources(world.means, world.resources.gateway, rights)
+    yield world
+    await rights.close()
 
 
 @pytest.fixture

@@ -76,6 +76,7 @@ def readers(keys: Any, terms: Any) -> dict[str, Reader]:
                 "live": ("booking.appointment-requested",),
                 "started": ("booking.appointment-requested", "booking.consultation-started"),
                 "ended": ("booking.appointment-requested", "booking.appointment-cancelled"),
+                "unpriced": ("booking.appointment-requested", "without a price"),
                 "priced": ("booking.appointment-requested", "booking.consultation-completed"),
             },
         ),
@@ -117,7 +118,8 @@ async def outcome_of(service: str, reader: Reader, state: str, kind: str, engine
             if step == "failed":
                 await _given_failed(sessions)
                 continue
-            told = record(fact(step), sequence=sequence, at=NOW)
+            event = _unpriceable() if step == "without a price" else fact(step)
+            told = record(event, sequence=sequence, at=NOW)
             await deliver(told, reader.routes, sessions, now=NOW)
         # the next revision: the same one again would only be an older one
         later = {"revision": 2} if kind in reader.states[state] and "revision" in _fields(kind) else {}
@@ -135,6 +137,10 @@ async def _rolled_back(engine: AsyncEngine) -> AsyncIterator[async_sessionmaker[
         outer = await connection.begin()
         yield async_sessionmaker(connection, expire_on_commit=False, join_transaction_mode="create_savepoint")
         await outer.rollback()
+
+
+def _unpriceable() -> Event:
+    return fact("booking.consultation-completed", acts=[{"code": "XXX"}])
 
 
 async def _given_failed(sessions: Any) -> None:

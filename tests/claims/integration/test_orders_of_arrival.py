@@ -157,15 +157,6 @@ async def test_a_version_never_begins_before_a_price_that_rests_on_its_absence(w
     assert datetime.fromisoformat(given.json()["valid_from"]) > COMPLETED
 
 
-async def test_a_completion_without_a_price_is_parked_and_can_be_driven_again(world) -> None:
-    facts = Facts()
-
-    outcomes = await world.hear(facts.requested(), facts.completed(fee_cents=4000))
-
-    assert outcomes == [APPLIED, Outcome(Ending.REJECTED, "overrun-forbidden")]
-    assert [kind for kind, _ in await world.published(facts.appointment_id)] == ["quote-issued"]
-
-
 async def test_a_batch_ends_as_its_records_one_by_one_do(world, given_coverage) -> None:
     one_by_one, together = Facts(), Facts()
     for facts in (one_by_one, together):

@@ -34,7 +34,7 @@ EXITS = {
     },
     State.NACKED: {State.BATCHED, State.PAPER_FALLBACK},
     State.ACK_TIMEOUT: {State.BATCHED, State.PAPER_FALLBACK, State.ACKED},
-    State.ACCEPTED: {State.PAID, State.PARTIALLY_PAID, State.REVERSED},
+    State.ACCEPTED: {State.PAID, State.PARTIALLY_PAID, State.REVERSED, State.PAYMENT_LATE},
     State.PAID: {State.REVERSED},
     State.PARTIALLY_PAID: {
         State.PAID,
@@ -43,11 +43,18 @@ EXITS = {
         State.DISPUTED,
         State.WRITTEN_OFF,
     },
-    State.REJECTED: {State.CORRECTED, State.FALLBACK_PATIENT, State.ABANDONED},
+    State.REJECTED: {
+        State.CORRECTED,
+        State.FALLBACK_PATIENT,
+        State.ABANDONED,
+        State.PAID,
+        State.PARTIALLY_PAID,
+    },
     State.CORRECTED: {State.READY},
     State.PAYMENT_LATE: {State.PAID, State.PARTIALLY_PAID, State.REJECTED, State.DISPUTED},
     State.FALLBACK_PATIENT: {State.PATIENT_PAID, State.WRITTEN_OFF},
-    State.REVERSED: {State.DISPUTED},
+    State.REVERSED: {State.DISPUTED, State.PAID, State.REVERSED},
+    State.DISPUTED: {State.PAID, State.PARTIALLY_PAID, State.REVERSED, State.WRITTEN_OFF},
 }
 
 

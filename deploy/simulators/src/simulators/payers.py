@@ -13,6 +13,7 @@ from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException, Query, R
 from pydantic import BaseModel, ConfigDict, Field
 
 from common.clock import Clock
+from simulators import payers_rights
 
 Kind = Literal["acknowledgement", "payment", "reject", "reversal"]
 Behaviour = Literal[
@@ -161,6 +162,7 @@ class Books:
             async with pool.acquire() as connection, connection.transaction():
                 await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
                 await connection.execute(_TABLES)
+                await connection.execute(payers_rights.TABLES)
             self._pool = pool
             yield pool
             self._pool = None
@@ -507,15 +509,15 @@ async def list_payer_claims(books: BooksDep) -> list[dict[str, Any]]:
 
 
 def create_app(dsn: str, clock: Clock, *, key: str) -> FastAPI:
-    """The payers' gateway: `POST /batches`, `GET /returns`. Its lifespan opens the books."""
-    app = _app("payers simulator", dsn, clock, [_router])
+    """The payers' gateway and their rights services. Its lifespan opens the books."""
+    app = _app("payers simulator", dsn, clock, [_router, payers_rights.services(_authorised)])
     app.state.key = key
     return app
 
 
 def create_controls(dsn: str, clock: Clock) -> FastAPI:
     """What a test or a demo scripts the payers with; never reachable where the gateway is."""
-    return _app("controls of the payers simulator", dsn, clock, [_controls])
+    return _app("controls of the payers simulator", dsn, clock, [_controls, payers_rights.controls()])
 
 
 def _app(title: str, dsn: str, clock: Clock, routers: Sequence[APIRouter]) -> FastAPI:

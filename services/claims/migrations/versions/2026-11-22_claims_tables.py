@@ -122,6 +122,41 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_return_line_leg_id"), "return_line", ["leg_id"], unique=False)
     op.create_table(
+        "rights_answer",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("patient_id", sa.Uuid(), nullable=False),
+        sa.Column("coverage_version", sa.Integer(), nullable=False),
+        sa.Column("payer_kind", sa.String(), nullable=False),
+        sa.Column("status", sa.String(), nullable=False),
+        sa.Column("known_from", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("valid_from", sa.Date(), nullable=True),
+        sa.Column("valid_to", sa.Date(), nullable=True),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_rights_answer")),
+    )
+    op.create_index(
+        op.f("ix_rights_answer_patient_id_coverage_version"),
+        "rights_answer",
+        ["patient_id", "coverage_version"],
+        unique=False,
+    )
+    op.create_table(
+        "story_entry",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("appointment_id", sa.Uuid(), nullable=False),
+        sa.Column("about", sa.String(), nullable=False),
+        sa.Column("leg_id", sa.Uuid(), nullable=True),
+        sa.Column("payer_kind", sa.String(), nullable=True),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("amount_cents", sa.BigInteger(), nullable=True),
+        sa.Column("reason", sa.String(), nullable=True),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_story_entry")),
+    )
+    op.create_index(
+        op.f("ix_story_entry_appointment_id_id"), "story_entry", ["appointment_id", "id"], unique=False
+    )
+    op.create_table(
         "sponsor_offer",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("code_index", sa.LargeBinary(), nullable=False),
@@ -130,6 +165,7 @@ def upgrade() -> None:
         sa.Column("cents", sa.BigInteger(), nullable=True),
         sa.Column("percent", sa.Integer(), nullable=True),
         sa.Column("max_cents", sa.BigInteger(), nullable=True),
+        sa.Column("monthly_cap_cents", sa.BigInteger(), nullable=True),
         sa.Column("valid_from", sa.Date(), nullable=False),
         sa.Column("valid_to", sa.Date(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
@@ -142,7 +178,15 @@ def upgrade() -> None:
         sa.Column(
             "status",
             sa.Enum(
-                "unknown", "live", "started", "ended", "priced", name="status", native_enum=False, length=32
+                "unknown",
+                "live",
+                "started",
+                "ended",
+                "unpriced",
+                "priced",
+                name="status",
+                native_enum=False,
+                length=32,
             ),
             nullable=False,
         ),
@@ -177,6 +221,8 @@ def upgrade() -> None:
         sa.Column("priced_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("pathway_indicator", sa.String(), nullable=True),
         sa.Column("rights_pending", sa.Boolean(), nullable=False),
+        sa.Column("flat_contribution_cents", sa.BigInteger(), nullable=False),
+        sa.Column("sponsor_offer_id", sa.Uuid(), nullable=True),
         sa.Column("insured_sealed", sa.LargeBinary(), nullable=False),
         sa.Column("fee_cents", sa.BigInteger(), nullable=False),
         sa.Column("base_cents", sa.BigInteger(), nullable=False),
@@ -195,9 +241,47 @@ def upgrade() -> None:
         sa.Column("inputs_index", sa.LargeBinary(), nullable=False),
         sa.Column("sealed", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(["appointment_id"], ["stream.id"], name=op.f("fk_care_act_appointment_id")),
+        sa.ForeignKeyConstraint(
+            ["sponsor_offer_id"], ["sponsor_offer.id"], name=op.f("fk_care_act_sponsor_offer_id")
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_care_act")),
         sa.UniqueConstraint("appointment_id", name=op.f("uq_care_act_appointment_id")),
     )
+    op.create_index(
+        op.f("ix_care_act_patient_id_care_on"), "care_act", ["patient_id", "care_on"], unique=False
+    )
+    op.create_index(
+        op.f("ix_care_act_practitioner_id_completed_at_id"),
+        "care_act",
+        ["practitioner_id", "completed_at", "id"],
+        unique=False,
+    )
+    op.create_table(
+        "unpriced_care",
+        sa.Column("appointment_id", sa.Uuid(), nullable=False),
+        sa.Column("patient_id", sa.Uuid(), nullable=False),
+        sa.Column("practitioner_id", sa.Uuid(), nullable=False),
+        sa.Column("completed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("care_on", sa.Date(), nullable=False),
+        sa.Column("completion", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("refusal", sa.String(), nullable=False),
+        sa.Column("field", sa.String(), nullable=False),
+        sa.Column("rule", sa.String(), nullable=False),
+        sa.Column("table_version", sa.String(), nullable=False),
+        sa.Column("corrections", sa.Integer(), nullable=False),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["appointment_id"], ["stream.id"], name=op.f("fk_unpriced_care_appointment_id")
+        ),
+        sa.PrimaryKeyConstraint("appointment_id", name=op.f("pk_unpriced_care")),
+    )
+    op.create_index(
+        op.f("ix_unpriced_care_practitioner_id_appointment_id"),
+        "unpriced_care",
+        ["practitioner_id", "appointment_id"],
+        unique=False,
+    )
+    op.create_index(op.f("ix_unpriced_care_table_version"), "unpriced_care", ["table_version"], unique=False)
     op.create_table(
         "coverage_version",
         sa.Column("patient_id", sa.Uuid(), nullable=False),
@@ -334,6 +418,7 @@ def upgrade() -> None:
         sa.Column("settled_by", sa.String(), nullable=True),
         sa.Column("opened_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("settled_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("charge_failure", sa.String(), nullable=True),
         sa.CheckConstraint("amount_cents > 0", name=op.f("ck_balance_owes_something")),
         sa.ForeignKeyConstraint(["appointment_id"], ["stream.id"], name=op.f("fk_balance_appointment_id")),
         sa.ForeignKeyConstraint(["leg_id"], ["leg.id"], name=op.f("fk_balance_leg_id")),
@@ -368,7 +453,9 @@ def upgrade() -> None:
         sa.CheckConstraint("amount_cents > 0", name=op.f("ck_posting_moves_something")),
         sa.ForeignKeyConstraint(["leg_id"], ["leg.id"], name=op.f("fk_posting_leg_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_posting")),
-        sa.UniqueConstraint("payer", "return_id", "line", name=op.f("uq_posting_payer_return_id_line")),
+        sa.UniqueConstraint(
+            "payer", "return_id", "line", "leg_id", name=op.f("uq_posting_payer_return_id_line_leg_id")
+        ),
     )
     op.create_index(op.f("ix_posting_leg_id"), "posting", ["leg_id"], unique=False)
     op.create_table(
@@ -403,10 +490,19 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_coverage_version_nir_index"), table_name="coverage_version")
     op.drop_index(op.f("ix_coverage_version_member_index"), table_name="coverage_version")
     op.drop_table("coverage_version")
+    op.drop_index(op.f("ix_unpriced_care_table_version"), table_name="unpriced_care")
+    op.drop_index(op.f("ix_unpriced_care_practitioner_id_appointment_id"), table_name="unpriced_care")
+    op.drop_table("unpriced_care")
+    op.drop_index(op.f("ix_care_act_practitioner_id_completed_at_id"), table_name="care_act")
+    op.drop_index(op.f("ix_care_act_patient_id_care_on"), table_name="care_act")
     op.drop_table("care_act")
     op.drop_index(op.f("ix_stream_patient_id_status"), table_name="stream")
     op.drop_table("stream")
     op.drop_table("sponsor_offer")
+    op.drop_index(op.f("ix_story_entry_appointment_id_id"), table_name="story_entry")
+    op.drop_table("story_entry")
+    op.drop_index(op.f("ix_rights_answer_patient_id_coverage_version"), table_name="rights_answer")
+    op.drop_table("rights_answer")
     op.drop_index(op.f("ix_return_line_leg_id"), table_name="return_line")
     op.drop_table("return_line")
     op.drop_index(op.f("ix_preview_created_at"), table_name="preview")

@@ -1,15 +1,18 @@
-"""The claims gateway: how lots leave for the payers and their returns come back."""
+"""What claims calls: the gateway of lots and returns, and payers' rights services."""
 
+import asyncio
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any, Protocol
+from datetime import date, timedelta
+from typing import Any, Literal, Protocol
 from uuid import UUID
 
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from claims.domain.asking import Exemption, ExemptionKind
 from claims.domain.claimfile import Batch, to_json
 from claims.domain.returns import PayerReturn, ReturnKind
+from claims.domain.rights import RightsAnswer, RightsQuestion, RightsStatus
 from common.money import Cents
 
 _PAGE = 200
@@ -119,3 +122,102 @@ def _check(answer: httpx.Response) -> None:
     if answer.status_code in {408, 425, 429} or answer.is_server_error:
         raise GatewayAway(f"status {answer.status_code}")
     raise GatewayRefused(f"status {answer.status_code}")
+
+
+class RightsAway(Exception):
+    """No answer of a rights service, or none in time."""
+
+
+class RightsService(Protocol):
+    """What tells whether a person has rights on a care date. Asking twice changes nothing."""
+
+    async def ask(self, question: RightsQuestion) -> RightsAnswer:
+        """Raises RightsAway."""
+
+
+class _Exemption(BaseModel):
+    kind: ExemptionKind
+    valid_from: date
+    valid_to: date | None
+
+
+class _Rights(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    status: Literal["open", "closed", "unknown"]
+    valid_from: date | None
+    valid_to: date | None
+    reference: str | None
+    exemptions: list[_Exemption] | None = None
+
+
+class HttpRights:
+    """The two services over HTTP: `POST /rights` asks the fund, `POST /amc-rights` a complementary insurer.
+
+    Numbers travel in bodies, never in addresses.
+    """
+
+    def __init__(self, client: httpx.AsyncClient, *, seconds: float) -> None:
+        self._client = client
+        self._seconds = seconds
+
+    @classmethod
+    def at(
+        cls, url: str, key: str, *, transport: httpx.AsyncBaseTransport | None = None, seconds: float
+    ) -> "HttpRights":
+        client = httpx.AsyncClient(
+            base_url=url.rstrip("/"),
+            headers={"Authorization": f"Bearer {key}"},
+            timeout=httpx.Timeout(seconds, connect=2),
+            transport=transport,
+        )
+        return cls(client, seconds=seconds)
+
+    async def ask(self, question: RightsQuestion) -> RightsAnswer:
+        to_fund = question.payer_kind == "amo"
+        body = {
+            "care_on": question.care_on.isoformat(),
+            **(
+                {
+                    "nir": question.nir,
+                    "ame_number": question.ame_number,
+                    "born_on": question.born_on.isoformat() if question.born_on else None,
+                }
+                if to_fund
+                else {"amc_number": question.amc_number, "member_number": question.amc_member_number}
+            ),
+        }
+        try:
+            async with asyncio.timeout(self._seconds):
+                answer = await self._client.post("/rights" if to_fund else "/amc-rights", json=body)
+        except (httpx.HTTPError, TimeoutError) as error:
+            raise RightsAway(type(error).__name__) from error
+        if not answer.is_success:
+            raise RightsAway(f"status {answer.status_code}")
+        try:
+            told = _Rights.model_validate_json(answer.content)
+        except ValidationError as error:
+            raise RightsAway("unreadable") from error
+        return _answer_of(question, told)
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+
+def _answer_of(question: RightsQuestion, told: _Rights) -> RightsAnswer:
+    exemptions = told.exemptions
+    return RightsAnswer(
+        payer_kind=question.payer_kind,
+        status=RightsStatus(told.status),
+        valid_from=told.valid_from,
+        valid_to=told.valid_to,
+        exemptions=(
+            None
+            if exemptions is None
+            else tuple(
+                Exemption(kind=each.kind, first_on=each.valid_from, last_on=each.valid_to)
+                for each in exemptions
+            )
+        ),
+        reference=told.reference,
+    )

@@ -27,7 +27,7 @@ from common.events.booking import (
     PractitionerWithdrawnV1,
 )
 from common.events.envelope import Meta
-from common.events.payment import BalanceChargedV1, ShortV1
+from common.events.payment import BalanceChargedV1, BalanceChargeFailedV1, ShortV1
 from common.messaging.records import APPLIED, Outcome, ignored
 from common.messaging.routes import Routes
 from common.web import rights
@@ -40,7 +40,7 @@ def routes_of(means: Means) -> Routes:
     _read_appointments(routes, means)
     _read_ends(routes)
     _read_people(routes, means)
-    _read_payments(routes)
+    _read_payments(routes, means)
     return routes
 
 
@@ -157,16 +157,22 @@ def _read_people(routes: Routes, means: Means) -> None:
         return await learn(session, event)
 
 
-def _read_payments(routes: Routes) -> None:
+def _read_payments(routes: Routes, means: Means) -> None:
     @routes.on(ShortV1)
     async def on_short(session: AsyncSession, event: ShortV1, meta: Meta, now: datetime) -> Outcome:
-        return await balances.take_short(session, event, meta, now=now)
+        return await balances.take_short(session, means, event, meta, now=now)
 
     @routes.on(BalanceChargedV1)
     async def on_balance_charged(
         session: AsyncSession, event: BalanceChargedV1, meta: Meta, now: datetime
     ) -> Outcome:
         return await balances.take_charge(session, event, meta, now=now)
+
+    @routes.on(BalanceChargeFailedV1)
+    async def on_balance_charge_failed(
+        session: AsyncSession, event: BalanceChargeFailedV1, meta: Meta, now: datetime
+    ) -> Outcome:
+        return await balances.take_failed_charge(session, event, meta, now=now)
 
 
 async def _lock_roots(session: AsyncSession, events: Sequence[Event]) -> None:

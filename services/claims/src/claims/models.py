@@ -26,6 +26,7 @@ class Status(StrEnum):
     LIVE = "live"
     STARTED = "started"  # no quote is made any more
     ENDED = "ended"  # cancelled, abandoned, not billed, patient absent
+    UNPRICED = "unpriced"  # performed, and no rule gives a price: somebody has to correct something
     PRICED = "priced"
 
 
@@ -112,7 +113,8 @@ class SponsorOffer(Base):
     kind: Mapped[str]
     cents: Mapped[Cents | None]
     percent: Mapped[int | None]
-    max_cents: Mapped[Cents | None]
+    max_cents: Mapped[Cents | None]  # of one consultation
+    monthly_cap_cents: Mapped[Cents | None]  # of one person in a civil month
     valid_from: Mapped[date]
     valid_to: Mapped[date | None]
     created_at: Mapped[datetime]
@@ -198,6 +200,10 @@ class CareAct(PricedColumns, Base):
     """A performed consultation with its final price; its sealed parts are kept as the law says."""
 
     __tablename__ = "care_act"
+    __table_args__ = (
+        Index(None, "patient_id", "care_on"),
+        Index(None, "practitioner_id", "completed_at", "id"),
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     appointment_id: Mapped[UUID] = mapped_column(ForeignKey("stream.id"), unique=True)
@@ -211,8 +217,47 @@ class CareAct(PricedColumns, Base):
     completed_at: Mapped[datetime]
     priced_at: Mapped[datetime]
     pathway_indicator: Mapped[str | None]
-    rights_pending: Mapped[bool]
+    rights_pending: Mapped[bool]  # a claim waits for rights; the amounts are those of the declared coverage
+    flat_contribution_cents: Mapped[Cents]  # counts towards the ceilings of the year and the day
+    sponsor_offer_id: Mapped[UUID | None] = mapped_column(ForeignKey("sponsor_offer.id"))
     insured_sealed: Mapped[bytes]  # whom the claims and the sheet are for
+
+
+class UnpricedCare(Base):
+    """Performed care without a possible price: kept until its coding or the tables are corrected."""
+
+    __tablename__ = "unpriced_care"
+    __table_args__ = (Index(None, "practitioner_id", "appointment_id"), Index(None, "table_version"))
+
+    appointment_id: Mapped[UUID] = mapped_column(ForeignKey("stream.id"), primary_key=True)
+    patient_id: Mapped[UUID]
+    practitioner_id: Mapped[UUID]
+    completed_at: Mapped[datetime]
+    care_on: Mapped[date]
+    completion: Mapped[dict[str, Any]]  # the event: coded facts; no personal data
+    refusal: Mapped[str]
+    field: Mapped[str]
+    rule: Mapped[str]
+    table_version: Mapped[str]  # that refused it last
+    corrections: Mapped[int]
+    since: Mapped[datetime]
+
+
+class RightsAnswer(Base):
+    """What a payer's rights service said about a coverage version. Rows are only added."""
+
+    __tablename__ = "rights_answer"
+    __table_args__ = (Index(None, "patient_id", "coverage_version"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    patient_id: Mapped[UUID]
+    coverage_version: Mapped[int]
+    payer_kind: Mapped[str]
+    status: Mapped[str]
+    known_from: Mapped[datetime]
+    valid_from: Mapped[date | None]
+    valid_to: Mapped[date | None]
+    sealed: Mapped[bytes]  # exemptions and the reference of the answer
 
 
 class Leg(Base):
@@ -323,7 +368,7 @@ class Posting(Base):
 
     __tablename__ = "posting"
     __table_args__ = (
-        UniqueConstraint("payer", "return_id", "line"),
+        UniqueConstraint("payer", "return_id", "line", "leg_id"),
         Index(None, "leg_id"),
         CheckConstraint("amount_cents > 0", name="moves_something"),
     )
@@ -370,3 +415,21 @@ class Balance(Base):
     settled_by: Mapped[str | None]
     opened_at: Mapped[datetime]
     settled_at: Mapped[datetime | None]
+    charge_failure: Mapped[str | None]  # why payment could not collect it; it stays open
+
+
+class StoryEntry(Base):
+    """One step of a care act for support: what it is about, its new state, amount and reason. Only added."""
+
+    __tablename__ = "story_entry"
+    __table_args__ = (Index(None, "appointment_id", "id"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    appointment_id: Mapped[UUID]
+    about: Mapped[str]  # care-act, leg, balance or return
+    leg_id: Mapped[UUID | None]
+    payer_kind: Mapped[str | None]
+    state: Mapped[str]
+    amount_cents: Mapped[Cents | None]
+    reason: Mapped[str | None]
+    at: Mapped[datetime]

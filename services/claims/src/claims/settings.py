@@ -5,6 +5,7 @@ from datetime import timedelta
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
+from claims.domain.terms import Terms
 from common.settings import Piece, RetentionSettings, ServiceSettings
 
 
@@ -17,6 +18,9 @@ class ClaimingSettings(Piece):
     attempts: int = Field(default=3, ge=1)  # of a file refused or never acknowledged
     poll_every: timedelta = Field(default=timedelta(seconds=30), gt=timedelta())  # while answers are due
     poll_idle_every: timedelta = Field(default=timedelta(minutes=10), gt=timedelta())
+    collect_balances: bool = False  # true: payment charges a balance, within the mandate given at booking
+    verify_before: timedelta = Field(default=timedelta(hours=24), ge=timedelta())
+    rights_fresh_for: timedelta = Field(default=timedelta(hours=12), ge=timedelta())
 
 
 class ClaimsRetention(RetentionSettings):
@@ -29,4 +33,9 @@ class Settings(ServiceSettings):
     retention: ClaimsRetention = ClaimsRetention()
     gateway_url: str  # POST {gateway_url}/batches, GET {gateway_url}/returns
     gateway_key: SecretStr
+    rights_url: str | None = None  # POST {rights_url}/rights and /amc-rights; none: what is declared counts
     claiming: ClaimingSettings = ClaimingSettings()
+
+    @property
+    def terms(self) -> Terms:
+        return Terms(**self.claiming.model_dump(), look_up_rights=self.rights_url is not None)

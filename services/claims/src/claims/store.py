@@ -1,11 +1,11 @@
 """Every query of the claims service, by name."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
-from sqlalchemy import Select, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, Row, Select, and_, case, delete, exists, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -30,15 +30,19 @@ from claims.models import (
     Quote,
     QuoteState,
     ReturnLine,
+    RightsAnswer,
     SponsorOffer,
     Status,
+    StoryEntry,
     Stream,
     Submission,
+    UnpricedCare,
 )
 from common.errors import DomainError, Refusal
 from common.messaging import roots
 from common.messaging.housekeeping import Purge
 from common.money import Cents
+from common.web.tables import PractitionerKeyRow
 
 RETRY_SECONDS: Final = 1  # what another service's event will bring is usually there by then
 
@@ -88,6 +92,16 @@ class CareActUnknown(DomainError):
 
 class LegUnknown(DomainError):
     code: ClassVar[str] = "leg-not-found"
+    refusal: ClassVar[Refusal] = Refusal.NOT_FOUND
+
+
+class UnpricedUnknown(DomainError):
+    code: ClassVar[str] = "unpriced-care-not-found"
+    refusal: ClassVar[Refusal] = Refusal.NOT_FOUND
+
+
+class BalanceUnknown(DomainError):
+    code: ClassVar[str] = "balance-not-found"
     refusal: ClassVar[Refusal] = Refusal.NOT_FOUND
 
 
@@ -204,6 +218,67 @@ async def find_coverage_at(
     return await session.scalar(query.order_by(CoverageVersion.version.desc()).limit(1))
 
 
+async def list_rights_answers(
+    session: AsyncSession, patient_id: UUID, *, version: int, known_at: datetime | None
+) -> Sequence[RightsAnswer]:
+    """About this version, oldest first."""
+    query = select(RightsAnswer).where(
+        RightsAnswer.patient_id == patient_id, RightsAnswer.coverage_version == version
+    )
+    if known_at is not None:
+        query = query.where(RightsAnswer.known_from <= known_at)
+    return (await session.scalars(query.order_by(RightsAnswer.known_from, RightsAnswer.id))).all()
+
+
+async def list_care_awaiting_rights(session: AsyncSession, patient_id: UUID) -> Sequence[UUID]:
+    """The appointments whose claims wait for rights."""
+    query = select(CareAct.appointment_id).where(
+        CareAct.patient_id == patient_id, CareAct.rights_pending.is_(True)
+    )
+    return (await session.scalars(query.order_by(CareAct.appointment_id))).all()
+
+
+async def sum_contributions(
+    session: AsyncSession,
+    patient_id: UUID,
+    *,
+    practitioner_id: UUID | None,
+    care_on: date,
+    before: datetime | None,
+) -> tuple[Cents, Cents]:
+    """Flat contributions of a person: of the civil year, and of that day with that practitioner."""
+    cents = CareAct.flat_contribution_cents
+    with_them = cents if practitioner_id is None else case((_same_day(practitioner_id, care_on), cents))
+    query = select(func.coalesce(func.sum(cents), 0), func.coalesce(func.sum(with_them), 0)).where(
+        CareAct.patient_id == patient_id,
+        CareAct.care_on.between(date(care_on.year, 1, 1), date(care_on.year, 12, 31)),
+    )
+    if before is not None:
+        query = query.where(CareAct.completed_at < before)
+    row = (await session.execute(query)).one()
+    return Cents(int(row[0])), Cents(int(row[1]) if practitioner_id is not None else 0)
+
+
+def _same_day(practitioner_id: UUID, care_on: date) -> ColumnElement[bool]:
+    return and_(CareAct.practitioner_id == practitioner_id, CareAct.care_on == care_on)
+
+
+async def sum_sponsored(
+    session: AsyncSession, patient_id: UUID, offer_id: UUID, *, month_of: date, before: datetime | None
+) -> Cents:
+    """What a sponsor has paid for a person in a civil month."""
+    first = month_of.replace(day=1)
+    query = select(func.coalesce(func.sum(CareAct.sponsor_cents), 0)).where(
+        CareAct.patient_id == patient_id,
+        CareAct.sponsor_offer_id == offer_id,
+        CareAct.care_on >= first,
+        CareAct.care_on < (first + timedelta(days=31)).replace(day=1),
+    )
+    if before is not None:
+        query = query.where(CareAct.completed_at < before)
+    return Cents(int(await session.scalar(query) or 0))
+
+
 async def forget_indexes(session: AsyncSession, patient_id: UUID) -> None:
     """Every keyed hash of the person and of what they were priced by; those of care acts are kept by law."""
     versions = update(CoverageVersion).where(CoverageVersion.patient_id == patient_id)
@@ -310,6 +385,43 @@ async def get_care_act(session: AsyncSession, appointment_id: UUID) -> CareAct:
     if act is None:
         raise CareActUnknown("this consultation is not priced yet", retry_after=RETRY_SECONDS)
     return act
+
+
+# care without a price
+
+
+async def find_unpriced(session: AsyncSession, appointment_id: UUID) -> UnpricedCare | None:
+    return await session.get(UnpricedCare, appointment_id)
+
+
+async def get_unpriced(session: AsyncSession, appointment_id: UUID) -> UnpricedCare:
+    found = await find_unpriced(session, appointment_id)
+    if found is None:
+        raise UnpricedUnknown("this consultation is not waiting for a price")
+    return found
+
+
+async def list_unpriced(
+    session: AsyncSession, *, rpps: str | None, after: UUID | None, limit: int
+) -> Sequence[UnpricedCare]:
+    """Of the practitioners whom this RPPS number names; of everybody without one."""
+    query = select(UnpricedCare).order_by(UnpricedCare.appointment_id).limit(limit)
+    if rpps is not None:
+        theirs = select(PractitionerKeyRow.practitioner_id).where(PractitionerKeyRow.rpps == rpps)
+        query = query.where(UnpricedCare.practitioner_id.in_(theirs))
+    if after is not None:
+        query = query.where(UnpricedCare.appointment_id > after)
+    return (await session.scalars(query)).all()
+
+
+async def list_refused_by_others(session: AsyncSession, table_version: str, *, limit: int) -> Sequence[UUID]:
+    """Care that other tables refused than these."""
+    query = select(UnpricedCare.appointment_id).where(UnpricedCare.table_version != table_version)
+    return (await session.scalars(query.order_by(UnpricedCare.appointment_id).limit(limit))).all()
+
+
+async def find_oldest_unpriced(session: AsyncSession) -> datetime | None:
+    return await session.scalar(select(func.min(UnpricedCare.since)))
 
 
 # legs
@@ -480,3 +592,123 @@ async def list_oldest_waiting(session: AsyncSession) -> Mapping[tuple[str, State
     rows = await session.execute(oldest.group_by(Leg.payer_kind, Leg.state))
     found = {(payer, state): since for payer, state, since in rows}
     return {(payer, state): found.get((payer, state)) for payer in _PAYERS for state in _WAITING}
+
+
+# reports
+
+
+async def list_story(
+    session: AsyncSession, appointment_id: UUID, *, after: int, limit: int
+) -> Sequence[StoryEntry]:
+    query = select(StoryEntry).where(StoryEntry.appointment_id == appointment_id, StoryEntry.id > after)
+    return (await session.scalars(query.order_by(StoryEntry.id).limit(limit))).all()
+
+
+async def get_pricing(session: AsyncSession, appointment_id: UUID) -> StoryEntry:
+    """When the care got its price."""
+    query = select(StoryEntry).where(
+        StoryEntry.appointment_id == appointment_id,
+        StoryEntry.about == "care-act",
+        StoryEntry.state == "priced",
+    )
+    return (await session.scalars(query)).one()
+
+
+# Who owes the next move on them is the payer, or somebody who deals with the payer.
+_OWED: Final = sorted(
+    OUTSTANDING | SENDABLE | {State.RIGHTS_PENDING, State.REJECTED, State.DISPUTED, State.CORRECTED}
+)
+
+
+async def list_ageing(
+    session: AsyncSession, *, edges: Sequence[datetime], now: datetime, after: str | None, limit: int
+) -> Sequence[Row[Any]]:
+    """Per payer what it owes, and what of it was opened in each span between the edges, newest span first."""
+    owed = Leg.amount_cents - Leg.paid_cents
+    spans = []
+    for number, edge in enumerate(edges):
+        newer = edges[number - 1] if number else None
+        inside = Leg.opened_at >= edge if newer is None else _between(edge, newer)
+        spans += [func.count().filter(inside), func.coalesce(func.sum(owed).filter(inside), 0)]
+    oldest = Leg.opened_at < edges[-1]
+    spans += [func.count().filter(oldest), func.coalesce(func.sum(owed).filter(oldest), 0)]
+    late = Leg.pay_by < now
+    query = (
+        select(
+            Leg.payer,
+            func.count(),
+            func.sum(owed),
+            func.count().filter(late),
+            func.coalesce(func.sum(owed).filter(late), 0),
+            func.min(Leg.opened_at),
+            *spans,
+        )
+        .where(Leg.state.in_(_OWED))
+        .group_by(Leg.payer)
+        .order_by(Leg.payer)
+        .limit(limit)
+    )
+    if after is not None:
+        query = query.where(Leg.payer > after)
+    rows: Sequence[Row[Any]] = (await session.execute(query)).all()  # type: ignore[assignment]  # spans vary
+    return rows
+
+
+def _between(edge: datetime, newer: datetime) -> ColumnElement[bool]:
+    return and_(Leg.opened_at >= edge, Leg.opened_at < newer)
+
+
+async def speaks_for(session: AsyncSession, rpps: str | None, practitioner_id: UUID) -> bool:
+    """Whether a token with this RPPS number is the practitioner's."""
+    query = select(
+        exists().where(
+            PractitionerKeyRow.practitioner_id == practitioner_id, PractitionerKeyRow.rpps == (rpps or "")
+        )
+    )
+    return bool(await session.scalar(query))
+
+
+async def list_statement(
+    session: AsyncSession,
+    practitioner_id: UUID,
+    *,
+    first_on: date,
+    last_on: date,
+    after: tuple[datetime, UUID] | None,
+    limit: int,
+) -> Sequence[CareAct]:
+    """Care of a practitioner in the order of its completion."""
+    query = _care_of(practitioner_id, first_on, last_on)
+    if after is not None:
+        query = query.where(tuple_(CareAct.completed_at, CareAct.id) > after)
+    return (await session.scalars(query.order_by(CareAct.completed_at, CareAct.id).limit(limit))).all()
+
+
+def _care_of(practitioner_id: UUID, first_on: date, last_on: date) -> Select[CareAct]:
+    return select(CareAct).where(
+        CareAct.practitioner_id == practitioner_id, CareAct.care_on.between(first_on, last_on)
+    )
+
+
+async def list_legs_of_acts(session: AsyncSession, act_ids: Sequence[UUID]) -> Sequence[Leg]:
+    query = select(Leg).where(Leg.care_act_id.in_(act_ids))
+    return (await session.scalars(query.order_by(Leg.care_act_id, Leg.payer_kind.desc()))).all()
+
+
+async def sum_statement(
+    session: AsyncSession, practitioner_id: UUID, *, first_on: date, last_on: date
+) -> tuple[Cents, Cents, Cents]:
+    """Of the whole period, in cents: fees, claimed from payers, paid by them."""
+    acts = _care_of(practitioner_id, first_on, last_on).subquery()
+    fees = await session.scalar(select(func.coalesce(func.sum(acts.c.fee_cents), 0)))
+    legs = select(
+        func.coalesce(func.sum(Leg.amount_cents), 0), func.coalesce(func.sum(Leg.paid_cents), 0)
+    ).join(acts, acts.c.id == Leg.care_act_id)
+    claimed, paid = (await session.execute(legs)).one()
+    return Cents(int(fees or 0)), Cents(int(claimed)), Cents(int(paid))
+
+
+async def find_return_line(
+    session: AsyncSession, payer: str, return_id: UUID, line: int
+) -> ReturnLine | None:
+    return await session.get(ReturnLine, (payer, return_id, line))

@@ -2,14 +2,24 @@
 
 import logging
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 import httpx
 
-from claims.clients import ClaimsGateway, GatewayAway, GatewayRefused, HttpGateway, Page
-from claims.usecases import legs, quotes, returns
+from claims.clients import (
+    ClaimsGateway,
+    GatewayAway,
+    GatewayRefused,
+    HttpGateway,
+    HttpRights,
+    Page,
+    RightsAway,
+    RightsService,
+)
+from claims.domain.rights import RightsAnswer, RightsStatus
+from claims.usecases import coverage, legs, quotes, returns, rights, unpriced
 from claims.usecases.means import Means
 from common.db import Sessions
 from common.messaging import tasks as task_rows
@@ -30,10 +40,17 @@ _PATIENT: Final = Backoff(longest=timedelta(minutes=10), attempts=500)
 class Resources:
     means: Means
     gateway: ClaimsGateway
+    rights: RightsService | None = None  # none: what patients declare counts
 
 
 def http_gateway(url: str, key: str, *, transport: httpx.AsyncBaseTransport | None = None) -> HttpGateway:
     return HttpGateway.at(url, key, transport=transport)
+
+
+def http_rights(
+    url: str, key: str, *, transport: httpx.AsyncBaseTransport | None = None, seconds: float = 5
+) -> HttpRights:
+    return HttpRights.at(url, key, transport=transport, seconds=seconds)
 
 
 async def start_polling(sessions: Sessions, *, now: datetime) -> None:
@@ -104,6 +121,57 @@ async def price_again(context: TaskContext) -> Done:
     async with context.finish() as session:
         appointment_id = UUID(context.payload["appointment_id"])
         await quotes.price_again(session, resources.means, appointment_id, now=context.clock.now())
+    return DONE
+
+
+# A rights service may be down for days: a claim waits for it until its sending deadline.
+_FOR_DAYS: Final = Backoff(first=timedelta(seconds=2), longest=timedelta(minutes=10), attempts=5000)
+
+
+@tasks.on(coverage.LOOK_UP, lease=timedelta(seconds=60), retries=_FOR_DAYS)
+async def look_up_rights(context: TaskContext) -> Done:
+    resources: Resources = context.resources
+    if resources.rights is None:
+        return Done("nobody-to-ask")
+    patient_id = UUID(context.payload["patient_id"])
+    care_on = date.fromisoformat(context.payload["care_on"])
+    async with context.sessions.begin() as session:
+        now = context.clock.now()
+        asking = await rights.asking(session, resources.means, patient_id, care_on=care_on, now=now)
+    if asking is None:
+        return Done("known-already")
+    answers = []
+    for question in asking.questions:
+        try:
+            answers.append(await resources.rights.ask(question))
+        except RightsAway:
+            answers.append(RightsAnswer(payer_kind=question.payer_kind, status=RightsStatus.UNAVAILABLE))
+    away = any(each.status is RightsStatus.UNAVAILABLE for each in answers)
+    recording = context.sessions.begin() if away else context.finish()
+    async with recording as session:
+        await rights.record(
+            session, resources.means, patient_id, answers, version=asking.version, now=context.clock.now()
+        )
+    if away:
+        context.retry(_FOR_DAYS.after(context.attempt), "rights-away")
+    return DONE
+
+
+@tasks.on("settle-rights")
+async def settle_rights(context: TaskContext) -> Done:
+    resources: Resources = context.resources
+    async with context.finish() as session:
+        appointment_id = UUID(context.payload["appointment_id"])
+        await rights.settle(session, resources.means, appointment_id, now=context.clock.now())
+    return DONE
+
+
+@tasks.on("price-unpriced")
+async def price_unpriced(context: TaskContext) -> Done:
+    resources: Resources = context.resources
+    async with context.finish() as session:
+        appointment_id = UUID(context.payload["appointment_id"])
+        await unpriced.try_again(session, resources.means, appointment_id, now=context.clock.now())
     return DONE
 
 

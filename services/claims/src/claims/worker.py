@@ -8,8 +8,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from claims import store
 from claims.consumers import routes_of
 from claims.settings import Settings
-from claims.tasks import Resources, http_gateway, start_polling, tasks
-from claims.usecases.means import Terms, means_of
+from claims.tasks import Resources, http_gateway, http_rights, start_polling, tasks
+from claims.usecases import unpriced
+from claims.usecases.means import means_of
 from common.clock import Clock
 from common.db import engine_of, sessions_of
 from common.messaging.housekeeping import House
@@ -24,7 +25,7 @@ def house_of(settings: Settings) -> House:
 
 
 def routes_for(settings: Settings) -> Routes:
-    return routes_of(means_of(settings.keys, Terms(**settings.claiming.model_dump())))
+    return routes_of(means_of(settings.keys, settings.terms))
 
 
 async def measure(session: AsyncSession, metrics: Metrics, now: datetime) -> None:
@@ -32,6 +33,9 @@ async def measure(session: AsyncSession, metrics: Metrics, now: datetime) -> Non
     for (payer, state), since in (await store.list_oldest_waiting(session)).items():
         seconds = (now - since).total_seconds() if since else 0
         metrics.set("claims_oldest_seconds", seconds, payer=payer, state=state.value)
+    since = await store.find_oldest_unpriced(session)
+    seconds = (now - since).total_seconds() if since else 0
+    metrics.set("claims_oldest_seconds", seconds, payer="none", state="unpriced")
 
 
 async def run(
@@ -44,12 +48,15 @@ async def run(
     metrics: Metrics | None = None,
 ) -> None:
     """Until `stop` is set; then drains."""
-    means = means_of(settings.keys, Terms(**settings.claiming.model_dump()))
+    means = means_of(settings.keys, settings.terms)
     engine = engine_of(settings.postgres, name="claims-worker", pool=settings.postgres.worker_pool)
     sessions = sessions_of(engine, wake)
-    gateway = http_gateway(settings.gateway_url, settings.gateway_key.get_secret_value())
+    key = settings.gateway_key.get_secret_value()
+    gateway = http_gateway(settings.gateway_url, key)
+    rights = http_rights(settings.rights_url, key) if settings.rights_url is not None else None
     try:
         await start_polling(sessions, now=clock.now())
+        await unpriced.plan_after_new_tables(sessions, means, now=clock.now())
         await run_worker(
             service="claims",
             routes=routes_of(means),
@@ -60,7 +67,7 @@ async def run(
             kafka=settings.kafka,
             clock=clock,
             wake=wake,
-            resources=Resources(means=means, gateway=gateway),
+            resources=Resources(means=means, gateway=gateway, rights=rights),
             stop=stop,
             health=health,
             metrics=metrics,
@@ -68,5 +75,7 @@ async def run(
             measure=measure,
         )
     finally:
+        if rights is not None:
+            await rights.close()
         await gateway.close()
         await engine.dispose()

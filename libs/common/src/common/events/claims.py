@@ -72,7 +72,7 @@ class CarePricedV1(QuoteFact):
     biller_id: UUID
     completed_at: AwareDatetime
     pathway_indicator: PathwayIndicator | None
-    rights_pending: bool  # the claim waits for rights; the amounts are those without them
+    rights_pending: bool  # a claim waits for rights; the amounts are those of the declared coverage
 
 
 class LegFact(ClaimsFact):

@@ -5,10 +5,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
 
-from claims.api import routes_claims, routes_coverage, routes_quotes
+from claims.api import routes_claims, routes_coverage, routes_quotes, routes_support
 from claims.api.document import ABOUT
 from claims.settings import Settings
-from claims.usecases.means import Terms, means_of
+from claims.usecases.means import means_of
 from common.clock import Clock
 from common.db import engine_of, sessions_of
 from common.wake import Wake
@@ -45,8 +45,8 @@ def create_app(settings: Settings, *, clock: Clock, wake: Wake) -> FastAPI:
         lifespan=lifespan,
         about=ABOUT,
     )
-    app.state.means = means_of(settings.keys, Terms(**settings.claiming.model_dump()))
-    for routes in (routes_coverage, routes_quotes, routes_claims):
+    app.state.means = means_of(settings.keys, settings.terms)
+    for routes in (routes_coverage, routes_quotes, routes_claims, routes_support):
         app.include_router(routes.router)
     app.include_router(access.routes("claims"))
     return app

@@ -10,7 +10,9 @@ from pydantic import Field
 from claims.domain.asking import AmcDeclared, Consultation, Exemption, ExemptionKind
 from claims.domain.leg import State
 from claims.domain.pricing import Insured, SheetMode, SponsorKind
+from claims.domain.refusals import WarningCode
 from claims.domain.rejects import find_reject
+from claims.domain.rights import RightsAnswer, RightsStatus
 from claims.domain.tables import AmcRow
 from claims.models import (
     Balance,
@@ -124,6 +126,26 @@ class ExemptionRead(Out):
     to: date | None
 
 
+class RightsRead(Out):
+    """What a payer's rights service answered about this coverage; unavailable: it was down when asked."""
+
+    payer_kind: str
+    status: RightsStatus
+    valid_from: date | None
+    valid_to: date | None
+    known_from: datetime | None
+
+    @classmethod
+    def of(cls, answer: RightsAnswer) -> Self:
+        return cls(
+            payer_kind=answer.payer_kind,
+            status=answer.status,
+            valid_from=answer.valid_from,
+            valid_to=answer.valid_to,
+            known_from=answer.known_from,
+        )
+
+
 class CoverageRead(Out):
     """Numbers are masked but for their last characters."""
 
@@ -143,6 +165,8 @@ class CoverageRead(Out):
     scheme: str
     sponsor: str | None
     holder_name: str | None
+    rights: Annotated[list[RightsRead], Field(description="the last answer of each payer's service")]
+    warnings: Annotated[list[str], Field(description="rights-unverified: the declared coverage counts")]
 
     @classmethod
     def of(cls, row: CoverageVersion, known: Known) -> Self:
@@ -170,8 +194,14 @@ class CoverageRead(Out):
                 for each in insurance.exemptions
             ],
             scheme=row.scheme,
-            sponsor=known.sponsor_name,
+            sponsor=known.offer.name if known.offer else None,
             holder_name=person.holder_name,
+            rights=[RightsRead.of(each) for each in known.latest],
+            warnings=(
+                [WarningCode.RIGHTS_UNVERIFIED]
+                if any(each.status is RightsStatus.UNAVAILABLE for each in known.latest)
+                else []
+            ),
         )
 
 
@@ -464,6 +494,7 @@ class BalanceRead(Out):
     collect: bool
     state: BalanceState
     settled_by: str | None
+    charge_failure: str | None
     opened_at: datetime
     settled_at: datetime | None
 
@@ -478,6 +509,7 @@ class BalanceRead(Out):
             collect=row.collect,
             state=row.state,
             settled_by=row.settled_by,
+            charge_failure=row.charge_failure,
             opened_at=row.opened_at,
             settled_at=row.settled_at,
         )
@@ -597,7 +629,10 @@ class SponsorOfferCreate(In):
     currency: Currency = "EUR"
     cents: PositiveCents | None = None
     percent: Annotated[int, Field(ge=1, le=100)] | None = None
-    max_cents: PositiveCents | None = None
+    max_cents: Annotated[PositiveCents | None, Field(description="of one consultation")] = None
+    monthly_cap_cents: Annotated[
+        PositiveCents | None, Field(description="of one person in a civil month")
+    ] = None
     valid_from: date
     valid_to: date | None = None
 
@@ -608,6 +643,7 @@ class SponsorOfferCreate(In):
             cents=None if self.cents is None else Cents(self.cents),
             percent=self.percent,
             max_cents=None if self.max_cents is None else Cents(self.max_cents),
+            monthly_cap_cents=(None if self.monthly_cap_cents is None else Cents(self.monthly_cap_cents)),
             valid_from=self.valid_from,
             valid_to=self.valid_to,
         )
@@ -623,6 +659,7 @@ class SponsorOfferRead(Out):
     cents: int | None
     percent: int | None
     max_cents: int | None
+    monthly_cap_cents: int | None
     valid_from: date
     valid_to: date | None
     code: str | None
@@ -637,6 +674,7 @@ class SponsorOfferRead(Out):
             cents=row.cents,
             percent=row.percent,
             max_cents=row.max_cents,
+            monthly_cap_cents=row.monthly_cap_cents,
             valid_from=row.valid_from,
             valid_to=row.valid_to,
             code=code,

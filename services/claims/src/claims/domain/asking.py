@@ -68,6 +68,7 @@ class Insurance:
     amc_declared: AmcDeclared = AmcDeclared.NONE
     amc_first_on: date | None = None
     amc_last_on: date | None = None
+    amc_refused: bool = False  # its rights service says: closed, or unknown there
     exemptions: tuple[Exemption, ...] = ()
     scheme: str = "general"
     sponsor: Sponsor | None = None
@@ -96,8 +97,25 @@ class Consultation:
     overrun_qualifier: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """Flat contributions that count towards the ceilings, in cents (rules D1, D2)."""
+
+    this_year_cents: Cents  # from this person in the civil year of care
+    today_cents: Cents  # of it on the care date with this practitioner
+
+
+NOTHING_TAKEN: Final = Taken(this_year_cents=Cents(0), today_cents=Cents(0))
+
+
 def inputs_of(
-    consultation: Consultation, insurance: Insurance, *, care_on: date, booked_on: date | None, tables: Tables
+    consultation: Consultation,
+    insurance: Insurance,
+    *,
+    care_on: date,
+    booked_on: date | None,
+    tables: Tables,
+    taken: Taken = NOTHING_TAKEN,
 ) -> Inputs:
     """The question for the calculator on the care date."""
     return Inputs(
@@ -118,8 +136,23 @@ def inputs_of(
         zone=consultation.zone,
         exemptions=exemptions_at(insurance, care_on=care_on, related=consultation.exemption_related),
         scheme=insurance.scheme,
+        pf_taken_this_year_cents=taken.this_year_cents,
+        pf_taken_today_cents=taken.today_cents,
         sponsor=insurance.sponsor,
         booked_on=booked_on,
+    )
+
+
+def counted(taken: Taken, *, care_on: date, tables: Tables) -> Taken:
+    """Only what brings a ceiling into reach: far below it the question, and so the quote, stays the same."""
+    row = tables.known_at(None).contributions.find(("consultation",), on=care_on)
+    if row is None:
+        return NOTHING_TAKEN
+    near_year = taken.this_year_cents + row.amount_cents > row.year_ceiling_cents
+    near_day = taken.today_cents + row.amount_cents > row.day_ceiling_cents
+    return Taken(
+        this_year_cents=taken.this_year_cents if near_year else Cents(0),
+        today_cents=taken.today_cents if near_day else Cents(0),
     )
 
 
@@ -142,6 +175,8 @@ def amc_at(insurance: Insurance, *, care_on: date, tables: Tables) -> Amc:
     if insurance.amc_number is None:
         declared = insurance.amc_declared is AmcDeclared.EXISTS_NOT_GIVEN
         return Amc.EXISTS_NOT_GIVEN if declared else Amc.NONE
+    if insurance.amc_refused:
+        return Amc.UNKNOWN
     begun = insurance.amc_first_on is None or insurance.amc_first_on <= care_on
     ended = insurance.amc_last_on is not None and insurance.amc_last_on < care_on
     if ended or not begun:

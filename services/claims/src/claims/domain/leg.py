@@ -57,8 +57,10 @@ class Move(StrEnum):
     ABANDON = "abandon"
 
 
-# A late acknowledgement (ACK_TIMEOUT -> ACKED) is ours: the payer has the file after all, sending again would
-# only earn "already paid". So is a reversal of a part payment.
+# Ours, beyond the drawn exits: a late acknowledgement (ACK_TIMEOUT -> ACKED: the payer has the file after
+# all, sending again would only earn "already paid"); a reversal of a part payment; money after a reject, a
+# reversal or in a dispute (a later regularisation); an accepted claim that is not paid in time; a dispute
+# that is given up.
 _MOVES: Final[Mapping[State, Mapping[Move, State]]] = {
     State.DRAFT: {
         Move.AWAIT_RIGHTS: State.RIGHTS_PENDING,
@@ -94,6 +96,7 @@ _MOVES: Final[Mapping[State, Mapping[Move, State]]] = {
         Move.PAY: State.PAID,
         Move.PAY_PARTLY: State.PARTIALLY_PAID,
         Move.REVERSE: State.REVERSED,
+        Move.MISS_PAYMENT: State.PAYMENT_LATE,
     },
     State.PAID: {Move.REVERSE: State.REVERSED},
     State.PARTIALLY_PAID: {
@@ -107,6 +110,8 @@ _MOVES: Final[Mapping[State, Mapping[Move, State]]] = {
         Move.CORRECT: State.CORRECTED,
         Move.ASK_PATIENT: State.FALLBACK_PATIENT,
         Move.ABANDON: State.ABANDONED,
+        Move.PAY: State.PAID,
+        Move.PAY_PARTLY: State.PARTIALLY_PAID,
     },
     State.CORRECTED: {Move.PREPARE: State.READY},
     State.PAYMENT_LATE: {
@@ -118,8 +123,18 @@ _MOVES: Final[Mapping[State, Mapping[Move, State]]] = {
     State.FALLBACK_PATIENT: {Move.PATIENT_PAYS: State.PATIENT_PAID, Move.WRITE_OFF: State.WRITTEN_OFF},
     State.PATIENT_PAID: {},
     State.PAPER_FALLBACK: {},
-    State.REVERSED: {Move.DISPUTE: State.DISPUTED},
-    State.DISPUTED: {},
+    State.REVERSED: {
+        Move.DISPUTE: State.DISPUTED,
+        Move.PAY: State.PAID,
+        Move.PAY_PARTLY: State.REVERSED,
+        Move.REVERSE: State.REVERSED,
+    },
+    State.DISPUTED: {
+        Move.PAY: State.PAID,
+        Move.PAY_PARTLY: State.PARTIALLY_PAID,
+        Move.REVERSE: State.REVERSED,
+        Move.WRITE_OFF: State.WRITTEN_OFF,
+    },
     State.WRITTEN_OFF: {},
     State.ABANDONED: {},
 }

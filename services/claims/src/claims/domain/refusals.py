@@ -32,6 +32,8 @@ class WarningCode(StrEnum):
     NIR_PROVISIONAL = "nir-provisional"
     THIRD_PARTY_PAYMENT_IMPOSED = "third-party-payment-imposed"
     DIRECT_ACCESS_ASSUMED = "direct-access-assumed"
+    # A payer's rights service is down: the price rests on what the patient declared.
+    RIGHTS_UNVERIFIED = "rights-unverified"
 
 
 class PricingRefused(DomainError):
@@ -41,7 +43,8 @@ class PricingRefused(DomainError):
     refusal: ClassVar[Refusal] = Refusal.INVALID
 
     def __init__(self, code: RefusalCode, field: str, rule: str) -> None:
-        super().__init__(f"{code.value}: {field}: {rule}")
+        wrong = {"pointer": f"/question/{field}", "code": rule, "detail": f"breaks the rule {rule}"}
+        super().__init__(f"{code.value}: {field}: {rule}", extra={"errors": [wrong]})
         self.code = code.value
         self.field = field
         self.rule = rule

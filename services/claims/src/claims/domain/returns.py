@@ -9,9 +9,11 @@ from common.money import Cents
 
 class ReturnKind(StrEnum):
     ACKNOWLEDGEMENT = "acknowledgement"  # of a whole file
-    PAYMENT = "payment"
+    ACCEPTANCE = "acceptance"  # of an invoice: the money is on its way
+    PAYMENT = "payment"  # of an invoice
     REJECT = "reject"
     REVERSAL = "reversal"
+    TRANSFER = "transfer"  # a line of the bank: one sum for every invoice of a batch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,18 +1,20 @@
 """What a patient owes after the visit: shown here, charged by payment under the mandate or not at all."""
 
 from datetime import datetime
-from typing import Literal
+from typing import ClassVar, Literal
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from claims import store
-from claims.domain.leg import Move, State, after
+from claims.domain.leg import Move, State
 from claims.models import Balance, BalanceState, Leg, Status, Stream
-from claims.usecases import early
+from claims.usecases import early, story
+from claims.usecases.means import Means
+from common.errors import DomainError, Refusal
 from common.events.claims import BalanceOpenedV1, BalanceSettledV1
 from common.events.envelope import Meta
-from common.events.payment import BalanceChargedV1, ShortV1
+from common.events.payment import BalanceChargedV1, BalanceChargeFailedV1, ShortV1
 from common.ids import uuid7
 from common.messaging import history, outbox
 from common.messaging.records import APPLIED, Outcome, ignored, waiting
@@ -22,12 +24,30 @@ Reason = Literal["leg-rejected", "captured-less-than-due", "rights-never-proven"
 SettledBy = Literal["charge", "payer", "write-off"]
 
 
-async def open_for_leg(session: AsyncSession, stream: Stream, leg: Leg, *, now: datetime) -> None:
-    """The AMC refused its part. Nothing is charged by itself."""
-    await _open(session, stream, reason="leg-rejected", leg=leg, amount_cents=leg.amount_cents, now=now)
+class BalanceNotOpen(DomainError):
+    code: ClassVar[str] = "balance-not-open"
+    refusal: ClassVar[Refusal] = Refusal.CONFLICT
 
 
-async def take_short(session: AsyncSession, event: ShortV1, meta: Meta, *, now: datetime) -> Outcome:
+async def open_for_leg(
+    session: AsyncSession, means: Means, stream: Stream, leg: Leg, *, now: datetime
+) -> None:
+    """The AMC refused its part. Shown; charged only where the policy says so, and within the mandate."""
+    left = Cents(leg.amount_cents - leg.paid_cents)
+    await _open(session, means, stream, reason="leg-rejected", leg=leg, amount_cents=left, now=now)
+
+
+async def open_for_rights(
+    session: AsyncSession, means: Means, stream: Stream, leg: Leg, *, now: datetime
+) -> None:
+    """The rights of a performed act were never proven (case L10): a receivable, never a silent charge."""
+    cents = leg.amount_cents
+    await _open(session, means, stream, reason="rights-never-proven", leg=leg, amount_cents=cents, now=now)
+
+
+async def take_short(
+    session: AsyncSession, means: Means, event: ShortV1, meta: Meta, *, now: datetime
+) -> Outcome:
     stream = await early.known_stream(session, event, meta)
     if stream is None:
         return waiting("appointment-requested")
@@ -35,7 +55,13 @@ async def take_short(session: AsyncSession, event: ShortV1, meta: Meta, *, now: 
         await early.keep(session, stream, event, meta)
         return waiting("consultation-completed")
     opened = await _open(
-        session, stream, reason="captured-less-than-due", leg=None, amount_cents=event.short_cents, now=now
+        session,
+        means,
+        stream,
+        reason="captured-less-than-due",
+        leg=None,
+        amount_cents=event.short_cents,
+        now=now,
     )
     if not opened:
         return ignored("already-open")
@@ -59,9 +85,54 @@ async def take_charge(
     if balance.leg_id is not None:
         leg = await store.lock_leg(session, balance.leg_id)
         if leg.state is State.REJECTED:
-            leg.state = after(after(leg.state, Move.ASK_PATIENT), Move.PATIENT_PAYS)
-            leg.changed_at = now
+            story.move(session, leg, Move.ASK_PATIENT, now=now)
+        if leg.state is State.FALLBACK_PATIENT:
+            story.move(session, leg, Move.PATIENT_PAYS, now=now)
     return APPLIED
+
+
+async def take_failed_charge(
+    session: AsyncSession, event: BalanceChargeFailedV1, meta: Meta, *, now: datetime
+) -> Outcome:
+    """Payment could not collect it: the balance stays open, with the reason."""
+    stream = await early.known_stream(session, event, meta)
+    if stream is None:
+        return waiting("appointment-requested")
+    balance = await store.find_balance(session, event.balance_id)
+    if balance is None:
+        return ignored("balance-unknown")
+    if balance.state is BalanceState.SETTLED:
+        return ignored("already-settled")
+    history.note(session, stream.id, meta.type, at=meta.time)
+    balance.charge_failure = event.reason
+    story.tell(
+        session,
+        stream.id,
+        "balance",
+        "charge-failed",
+        now=now,
+        amount_cents=balance.amount_cents,
+        reason=event.reason,
+    )
+    return APPLIED
+
+
+async def write_off(
+    session: AsyncSession, appointment_id: UUID, balance_id: UUID, *, reason: str, now: datetime
+) -> Balance:
+    """Nobody asks the patient for it any more. Raises BalanceUnknown, BalanceNotOpen."""
+    stream = await store.lock_stream(session, appointment_id)
+    balance = await store.find_balance(session, balance_id)
+    if balance is None or balance.appointment_id != appointment_id:
+        raise store.BalanceUnknown("no balance of this id")
+    if balance.state is BalanceState.SETTLED:
+        raise BalanceNotOpen("this balance is settled")
+    _settle(session, stream, balance, "write-off", now=now, reason=reason)
+    if balance.leg_id is not None:
+        leg = await store.lock_leg(session, balance.leg_id)
+        if leg.state is State.FALLBACK_PATIENT:
+            story.move(session, leg, Move.WRITE_OFF, now=now, reason=reason)
+    return balance
 
 
 async def settle_of_leg(session: AsyncSession, stream: Stream, leg: Leg, *, now: datetime) -> None:
@@ -73,6 +144,7 @@ async def settle_of_leg(session: AsyncSession, stream: Stream, leg: Leg, *, now:
 
 async def _open(
     session: AsyncSession,
+    means: Means,
     stream: Stream,
     *,
     reason: Reason,
@@ -90,7 +162,7 @@ async def _open(
         payer_kind=leg.payer_kind if leg else None,
         reason=reason,
         amount_cents=amount_cents,
-        collect=False,
+        collect=means.terms.collect_balances,
         state=BalanceState.OPEN,
         opened_at=now,
     )
@@ -104,12 +176,30 @@ async def _open(
         }
     )
     outbox.add(session, stream, opened, now=now)
+    story.tell(
+        session, stream.id, "balance", "open", now=now, leg=leg, amount_cents=amount_cents, reason=reason
+    )
     return True
 
 
 def _settle(
-    session: AsyncSession, stream: Stream, balance: Balance, settled_by: SettledBy, *, now: datetime
+    session: AsyncSession,
+    stream: Stream,
+    balance: Balance,
+    settled_by: SettledBy,
+    *,
+    now: datetime,
+    reason: str | None = None,
 ) -> None:
+    story.tell(
+        session,
+        stream.id,
+        "balance",
+        "settled",
+        now=now,
+        amount_cents=balance.amount_cents,
+        reason=reason or settled_by,
+    )
     balance.state, balance.settled_by, balance.settled_at = BalanceState.SETTLED, settled_by, now
     settled = BalanceSettledV1.model_validate({**_about(stream, balance), "settled_by": settled_by})
     outbox.add(session, stream, settled, now=now)

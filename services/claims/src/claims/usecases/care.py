@@ -1,16 +1,18 @@
 """The final price of a performed consultation, with the coverage that was valid when it ended."""
 
-from datetime import datetime
+from datetime import date, datetime
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from claims import store
-from claims.domain.asking import Consultation, inputs_of
+from claims.domain.asking import Consultation
 from claims.domain.calendar import day_in_paris
-from claims.domain.pricing import price
-from claims.models import CareAct, QuoteState, Status, Stream
-from claims.usecases import coverage, early, insured, legs, pricing, quotes
+from claims.domain.pricing import Amc, Nir, PricingRefused, price
+from claims.domain.rights import PayerKind, RightsVerdict
+from claims.models import CareAct, Quote, QuoteState, Status, Stream, UnpricedCare
+from claims.usecases import coverage, early, insured, legs, pricing, questions, quotes, story
 from claims.usecases.means import Means, SeenInsured
 from common.events.booking import ConsultationCompletedV1
 from common.events.claims import CarePricedV1
@@ -19,35 +21,75 @@ from common.ids import uuid7
 from common.messaging import history, outbox
 from common.messaging.records import APPLIED, Outcome, ignored, waiting
 
+PAYER_KINDS: Final[tuple[PayerKind, ...]] = ("amo", "amc")
+
 
 async def take_completion(
     session: AsyncSession, means: Means, event: ConsultationCompletedV1, meta: Meta, *, now: datetime
 ) -> Outcome:
     """Prices the care, and opens one leg per payer.
 
-    Raises PricingRefused when no price exists for what was done: the record becomes a dead letter, which a
-    person redrives once the tables or the coding are right.
+    When no price exists for what was done the care is kept as unpriced: whoever can correct it sees why.
     """
     stream = await early.known_stream(session, event, meta)
     if stream is None:
         return waiting("appointment-requested")
     if stream.status is Status.PRICED:
         return ignored("already-priced")
+    if stream.status is Status.UNPRICED:
+        return ignored("already-completed")
     if stream.status is Status.ENDED:
         return ignored("appointment-ended")
     history.note(session, stream.id, meta.type, at=meta.time)
+    try:
+        # The tables as known when the care was done: pricing it late gives the same cents.
+        await price_care(session, means, stream, event, known_at=event.completed_at, now=now)
+    except PricingRefused as refused:
+        _keep_unpriced(session, means, stream, event, refused, now=now)
+    return APPLIED
+
+
+async def price_care(
+    session: AsyncSession,
+    means: Means,
+    stream: Stream,
+    event: ConsultationCompletedV1,
+    *,
+    known_at: datetime,
+    now: datetime,
+) -> CareAct:
+    """The final price of the care of a locked stream, with the coverage of its end.
+
+    Raises PricingRefused, before anything but the coverage's `priced_until` is written.
+    """
     head = await store.lock_coverage(session, event.patient_id)
     row = await store.find_coverage_at(session, event.patient_id, instant=event.completed_at)
     head.priced_until = max(head.priced_until or event.completed_at, event.completed_at)
     care_on = day_in_paris(event.starts_at)
-    known = await coverage.opened(session, means, row, care_on=care_on)
-    _, booked_on = quotes.asked_of(stream)
-    inputs = inputs_of(
-        _consultation_of(event), known.insurance, care_on=care_on, booked_on=booked_on, tables=means.tables
-    )
-    # The tables as known when the care was done: pricing it late gives the same cents.
-    priced = price(inputs, means.tables, means.policy, as_known_at=event.completed_at)
+    known = await coverage.opened(session, means, row, care_on=care_on, known_at=event.completed_at)
     last = await store.find_issued_quote(session, stream.id)
+    parked = await _parked(session, means, known, last, event, care_on=care_on)
+    _, booked_on = quotes.asked_of(stream)
+    inputs = await questions.asked(
+        session,
+        means,
+        _consultation_of(event),
+        known.declared if RightsVerdict.REFUSED in parked.values() else known.insurance,
+        offer=known.offer,
+        patient_id=event.patient_id,
+        practitioner_id=event.practitioner_id,
+        care_on=care_on,
+        booked_on=booked_on,
+        before=event.completed_at,
+    )
+    priced = price(inputs, means.tables, means.policy, as_known_at=known_at)
+    waiting_for = {
+        part.payer.value
+        for part in priced.claim_parts
+        if part.payer.value in parked or "amo" in parked  # an AMC pays what the fund has settled
+    }
+    if waiting_for:
+        priced = pricing.unverified(means, priced)
     if last is not None:
         last.state = QuoteState.SUPERSEDED
     stream.status = Status.PRICED
@@ -65,7 +107,9 @@ async def take_completion(
         completed_at=event.completed_at,
         priced_at=now,
         pathway_indicator=priced.pathway_indicator,
-        rights_pending=False,
+        rights_pending=bool(waiting_for),
+        flat_contribution_cents=priced.flat_contribution_cents,
+        sponsor_offer_id=known.offer.id if known.offer and priced.sponsor_cents else None,
         insured_sealed=await insured.seal_person(session, means, event.patient_id, known.person, now=now),
         **await pricing.columns(
             session,
@@ -74,15 +118,81 @@ async def take_completion(
             priced,
             owner=event.patient_id,
             kept=True,
-            known_at=event.completed_at,
+            known_at=known_at,
             now=now,
         ),
     )
     session.add(act)
     await session.flush()
+    reason = "rights-pending" if act.rights_pending else None
+    story.tell(session, stream.id, "care-act", "priced", now=now, amount_cents=act.fee_cents, reason=reason)
     outbox.add(session, stream, _priced(stream, act), now=now)
-    await legs.open_legs(session, means, stream, act, priced, known.person, now=now)
-    return APPLIED
+    await legs.open_legs(session, means, stream, act, priced, known.person, parked=waiting_for, now=now)
+    if waiting_for:
+        coverage.plan_look_up(
+            session, event.patient_id, key=f"{stream.id}:completed", care_on=care_on, due_at=now
+        )
+    return act
+
+
+async def _parked(
+    session: AsyncSession,
+    means: Means,
+    known: coverage.Known,
+    quoted: Quote | None,
+    event: ConsultationCompletedV1,
+    *,
+    care_on: date,
+) -> dict[str, RightsVerdict]:
+    """Payers whose claim waits for rights (case L10), with what their service said.
+
+    A refusal that the last quote did not know is news to the patient: the price stays the one quoted, and
+    the claim waits until the rights are proven or the deadline passes. Nothing is charged silently.
+    """
+    verdicts = {kind: known.verdict(kind, care_on=care_on) for kind in PAYER_KINDS}
+    parked: dict[str, RightsVerdict] = {}
+    refused: dict[str, RightsVerdict] = {}
+    for kind, verdict in verdicts.items():
+        if verdict is RightsVerdict.UNAVAILABLE:
+            parked[kind] = verdict
+        elif verdict is RightsVerdict.REFUSED:
+            refused[kind] = verdict
+    if refused and quoted is not None:
+        before = await pricing.inputs_again(session, means, quoted, owner=event.patient_id, kept=False)
+        agreed = {"amo": before.nir is Nir.FAILED, "amc": before.amc is Amc.UNKNOWN}
+        if not all(agreed[kind] for kind in refused):
+            parked |= refused
+    return parked
+
+
+def _keep_unpriced(
+    session: AsyncSession,
+    means: Means,
+    stream: Stream,
+    event: ConsultationCompletedV1,
+    refused: PricingRefused,
+    *,
+    now: datetime,
+) -> None:
+    stream.status = Status.UNPRICED
+    session.add(
+        UnpricedCare(
+            appointment_id=stream.id,
+            patient_id=event.patient_id,
+            practitioner_id=event.practitioner_id,
+            completed_at=event.completed_at,
+            care_on=day_in_paris(event.starts_at),
+            completion=event.model_dump(mode="json"),
+            refusal=refused.code,
+            field=refused.field,
+            rule=refused.rule,
+            table_version=means.tables.version,
+            corrections=0,
+            since=now,
+        )
+    )
+    history.note(session, stream.id, "claims.care-unpriced", at=now)
+    story.tell(session, stream.id, "care-act", "unpriced", now=now, reason=refused.code)
 
 
 async def insured_person(session: AsyncSession, means: Means, appointment_id: UUID) -> SeenInsured:

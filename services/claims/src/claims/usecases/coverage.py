@@ -14,7 +14,9 @@ from claims.domain.asking import NOTHING_KNOWN, AmcDeclared, Exemption, Exemptio
 from claims.domain.calendar import day_in_paris
 from claims.domain.identifiers import Answer, Verdict
 from claims.domain.pricing import Insured, Nir, Sponsor, SponsorKind
+from claims.domain.rights import PayerKind, RightsAnswer, RightsStatus, RightsVerdict, applied, judged
 from claims.models import Coverage, CoverageVersion, SponsorOffer
+from claims.models import RightsAnswer as RightsAnswerRow
 from claims.usecases import sealing, sponsors
 from claims.usecases.means import InsuredPerson, Means
 from common import vault
@@ -22,6 +24,8 @@ from common.errors import DomainError, Refusal
 from common.messaging import tasks
 
 _FIELD: Final = "coverage"
+RIGHTS_FIELD: Final = "rights"
+LOOK_UP: Final = "look-up-rights"
 _JUST_AFTER: Final = timedelta(microseconds=1)
 
 
@@ -80,14 +84,40 @@ class Statement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """A coverage version, opened."""
+    """A coverage version, opened, with what payers' rights services said about it."""
 
     version: int
     valid_from: datetime | None
-    insurance: Insurance
+    insurance: Insurance  # as the services know it
+    declared: Insurance  # as the patient stated it
     person: InsuredPerson
     nir_verdict: str | None = None
-    sponsor_name: str | None = None
+    offer: SponsorOffer | None = None
+    answers: Sequence[RightsAnswer] = ()
+
+    def verdict(self, payer_kind: PayerKind, *, care_on: date) -> RightsVerdict:
+        return judged(self.answers, payer_kind, care_on=care_on)[0]
+
+    def verdicts_for(self, payer_kind: str, *, care_on: date) -> set[RightsVerdict]:
+        """What a claim to this payer rests on: a complementary insurer pays what the fund has settled."""
+        kinds: tuple[PayerKind, ...] = ("amo",) if payer_kind == "amo" else ("amo", "amc")
+        return {self.verdict(kind, care_on=care_on) for kind in kinds}
+
+    def unverified(self, *, care_on: date) -> bool:
+        """A rights service was asked and is down; what it said before does not reach this day."""
+        kinds: tuple[PayerKind, ...] = ("amo", "amc") if self.person.amc_number else ("amo",)
+        return any(self.verdict(kind, care_on=care_on) is RightsVerdict.UNAVAILABLE for kind in kinds)
+
+    @property
+    def latest(self) -> list[RightsAnswer]:
+        """The last answer of each service."""
+        return list({each.payer_kind: each for each in self.answers}.values())
+
+    @property
+    def has_numbers(self) -> bool:
+        """Whether a rights service can be asked about anything."""
+        person = self.person
+        return bool(person.nir or person.nia or person.ame_number)
 
 
 async def put_coverage(
@@ -129,6 +159,8 @@ async def put_coverage(
     )
     session.add(version)
     await session.flush()
+    if means.terms.look_up_rights and any(facts[name] for name in ("nir", "nia", "ame_number")):
+        plan_look_up(session, patient_id, key=f"{patient_id}:{head.version}", care_on=today, due_at=now)
     for appointment_id in await store.list_live_appointments(session, patient_id):
         tasks.add(
             session,
@@ -138,6 +170,14 @@ async def put_coverage(
             payload={"appointment_id": str(appointment_id)},
         )
     return version
+
+
+def plan_look_up(
+    session: AsyncSession, patient_id: UUID, *, key: str, care_on: date, due_at: datetime
+) -> None:
+    """The rights services are asked by a task: never inside a transaction."""
+    payload = {"patient_id": str(patient_id), "care_on": care_on.isoformat()}
+    tasks.add(session, LOOK_UP, key, due_at=due_at, payload=payload)
 
 
 def _checked(means: Means, statement: Statement, *, today: date) -> dict[str, Any]:
@@ -177,11 +217,27 @@ def _checked(means: Means, statement: Statement, *, today: date) -> dict[str, An
         "amc_member_number": _member_number(statement.amc),
         "amc_first_on": _iso(statement.amc.first_on if statement.amc else None),
         "amc_last_on": _iso(statement.amc.last_on if statement.amc else None),
-        "exemptions": [
-            {"kind": each.kind.value, "first_on": each.first_on.isoformat(), "last_on": _iso(each.last_on)}
-            for each in statement.exemptions
-        ],
+        "exemptions": [exemption_to_json(each) for each in statement.exemptions],
     }
+
+
+def exemption_to_json(exemption: Exemption) -> dict[str, Any]:
+    return {
+        "kind": exemption.kind.value,
+        "first_on": exemption.first_on.isoformat(),
+        "last_on": _iso(exemption.last_on),
+    }
+
+
+def _exemptions(stored: Sequence[dict[str, Any]]) -> tuple[Exemption, ...]:
+    return tuple(
+        Exemption(
+            kind=ExemptionKind(each["kind"]),
+            first_on=date.fromisoformat(each["first_on"]),
+            last_on=_day(each["last_on"]),
+        )
+        for each in stored
+    )
 
 
 def _value(field: str, answer: Answer | None) -> str | None:
@@ -233,8 +289,18 @@ async def _sponsor_offer(
     return offer
 
 
-async def opened(session: AsyncSession, means: Means, row: CoverageVersion | None, *, care_on: date) -> Known:
-    """What a version says; no version says nothing. A sponsor's offer counts if it holds on the care date."""
+async def opened(
+    session: AsyncSession,
+    means: Means,
+    row: CoverageVersion | None,
+    *,
+    care_on: date,
+    known_at: datetime | None = None,
+) -> Known:
+    """What a version says; no version says nothing. A sponsor's offer counts if it holds on the care date.
+
+    With the answers of the rights services that were known at `known_at`; all of them without one.
+    """
     if row is None:
         return _nothing(0)
     try:
@@ -251,10 +317,12 @@ async def opened(session: AsyncSession, means: Means, row: CoverageVersion | Non
         scheme=row.scheme,
         sponsor=_sponsor(offer, care_on) if offer else None,
     )
+    answers = await _answers(session, means, row, known_at=known_at)
     return Known(
         version=row.version,
         valid_from=row.valid_from,
-        insurance=insurance,
+        insurance=applied(insurance, answers, care_on=care_on),
+        declared=insurance,
         person=InsuredPerson(
             coverage_version=row.version,
             nir=facts["nir"],
@@ -270,7 +338,31 @@ async def opened(session: AsyncSession, means: Means, row: CoverageVersion | Non
             amc_member_number=facts["amc_member_number"],
         ),
         nir_verdict=facts["nir_verdict"],
-        sponsor_name=offer.name if offer else None,
+        offer=offer,
+        answers=answers,
+    )
+
+
+async def _answers(
+    session: AsyncSession, means: Means, row: CoverageVersion, *, known_at: datetime | None
+) -> list[RightsAnswer]:
+    if not means.terms.look_up_rights:
+        return []
+    rows = await store.list_rights_answers(session, row.patient_id, version=row.version, known_at=known_at)
+    return [await _answer(session, means, each) for each in rows]
+
+
+async def _answer(session: AsyncSession, means: Means, row: RightsAnswerRow) -> RightsAnswer:
+    told = await sealing.unseal(session, means, row.patient_id, row.sealed, field=RIGHTS_FIELD)
+    exemptions = told["exemptions"]
+    return RightsAnswer(
+        payer_kind="amo" if row.payer_kind == "amo" else "amc",
+        status=RightsStatus(row.status),
+        valid_from=row.valid_from,
+        valid_to=row.valid_to,
+        exemptions=None if exemptions is None else _exemptions(exemptions),
+        reference=told["reference"],
+        known_from=row.known_from,
     )
 
 
@@ -333,14 +425,7 @@ def _insurance(
         amc_declared=amc_declared,
         amc_first_on=_day(facts["amc_first_on"]),
         amc_last_on=_day(facts["amc_last_on"]),
-        exemptions=tuple(
-            Exemption(
-                kind=ExemptionKind(each["kind"]),
-                first_on=date.fromisoformat(each["first_on"]),
-                last_on=_day(each["last_on"]),
-            )
-            for each in facts["exemptions"]
-        ),
+        exemptions=_exemptions(facts["exemptions"]),
         scheme=scheme,
         sponsor=sponsor,
     )
@@ -348,7 +433,9 @@ def _insurance(
 
 def _nothing(version: int) -> Known:
     person = InsuredPerson(coverage_version=version)
-    return Known(version=version, valid_from=None, insurance=NOTHING_KNOWN, person=person)
+    return Known(
+        version=version, valid_from=None, insurance=NOTHING_KNOWN, declared=NOTHING_KNOWN, person=person
+    )
 
 
 def _nir(facts: dict[str, Any]) -> Nir:
@@ -376,6 +463,7 @@ def _sponsor(offer: SponsorOffer, care_on: date) -> Sponsor | None:
 
 async def erase(session: AsyncSession, means: Means, patient_id: UUID) -> None:
     """Destroys the patient's erasable key and the searchable hashes; care acts keep theirs, by law."""
+    # Answers of rights services are sealed with the same key: nobody reads them any more.
     await store.lock_coverage(session, patient_id)
     await store.forget_indexes(session, patient_id)
     await sealing.destroy(session, means, patient_id)

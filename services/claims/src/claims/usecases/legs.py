@@ -1,9 +1,10 @@
 """The legs of a care act: opened, gathered in batches, sent, timed, corrected and sent again."""
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, ClassVar, Literal
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, Final, Literal
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -13,11 +14,12 @@ from claims.domain import calendar
 from claims.domain.asking import inputs_of
 from claims.domain.claimfile import Batch as ClaimBatch
 from claims.domain.claimfile import Claim, ClaimedLine, invoice_no
-from claims.domain.leg import SENDABLE, Move, State, after
+from claims.domain.leg import SENDABLE, Move, State, after, allowed
 from claims.domain.pricing import Payer, Priced, price
 from claims.domain.rejects import Again, Family, find_reject
+from claims.domain.rights import RightsVerdict
 from claims.models import Batch, BatchState, CareAct, Invoice, Leg, Stream, Submission
-from claims.usecases import coverage, insured, pricing, quotes
+from claims.usecases import balances, coverage, insured, pricing, quotes, story
 from claims.usecases.means import InsuredPerson, Means
 from common.errors import DomainError, Refusal
 from common.events.claims import LegAcknowledgedV1, LegOpenedV1, LegSentV1
@@ -25,7 +27,9 @@ from common.ids import uuid7
 from common.messaging import history, outbox, tasks
 from common.money import Cents
 
-Deadline = Literal["send-by", "ack-by", "resend-by", "pay-by"]
+Deadline = Literal["rights-by", "send-by", "ack-by", "resend-by", "pay-by"]
+
+_FALL_BACK: Final = timedelta(hours=12)  # before the sending deadline: a degraded claim still leaves in time
 
 
 class NeverSentAgain(DomainError):
@@ -65,14 +69,19 @@ async def open_legs(
     priced: Priced,
     person: InsuredPerson,
     *,
+    parked: AbstractSet[str],
     now: datetime,
 ) -> None:
-    """One leg per payer to claim from. The AMC's leaves after the fund's acknowledgement, or with it."""
+    """One leg per payer to claim from. The AMC's leaves after the fund's acknowledgement, or with it.
+
+    A leg whose payer's rights are not known is `parked`: it leaves once they are.
+    """
     send_by = calendar.end_of(
         calendar.add_working_days(act.care_on, calendar.SEND_THIRD_PARTY, holidays=means.holidays)
     )
     for part in priced.claim_parts:
         to_amo = part.payer is Payer.AMO
+        first = Move.AWAIT_RIGHTS if part.payer.value in parked else Move.PREPARE
         number = await store.next_invoice_number(session, act.biller_id)
         leg = Leg(
             id=uuid7(now),
@@ -83,7 +92,7 @@ async def open_legs(
             payer=f"amo:{person.scheme}" if to_amo else f"amc:{person.amc_number}",
             amount_cents=part.amount_cents,
             lines={"lines": [{**line._asdict(), "benefit": line.benefit.value} for line in part.lines]},
-            state=after(State.DRAFT, Move.PREPARE),
+            state=after(State.DRAFT, first),
             released=to_amo or not means.terms.amc_after_amo,
             attempt=0,
             invoice_no=invoice_no(number),
@@ -97,8 +106,20 @@ async def open_legs(
         await session.flush()
         session.add(Invoice(biller_id=leg.biller_id, invoice_no=leg.invoice_no, leg_id=leg.id))
         outbox.add(session, stream, LegOpenedV1(**about(leg)), now=now)
+        story.tell(
+            session,
+            stream.id,
+            "leg",
+            leg.state.value,
+            now=now,
+            leg=leg,
+            amount_cents=leg.amount_cents,
+            reason=first.value,
+        )
         _watch(session, leg, "send-by", at=send_by)
-        if leg.released:
+        if leg.state is State.RIGHTS_PENDING:
+            _watch(session, leg, "rights-by", at=send_by - _FALL_BACK)
+        elif leg.released:
             _plan_sending(session, means, leg, now=now)
 
 
@@ -143,7 +164,7 @@ async def gather(session: AsyncSession, means: Means, leg_id: UUID, *, now: date
         session, payer=leg.payer, biller_id=leg.biller_id, limit=means.terms.batch_size
     )
     for each in {leg.id: leg, **{other.id: other for other in company}}.values():
-        _move(each, Move.BATCH, now=now)
+        story.move(session, each, Move.BATCH, now=now)
         each.attempt += 1
         session.add(
             Submission(leg_id=each.id, attempt=each.attempt, batch_id=batch.id, invoice_no=each.invoice_no)
@@ -166,7 +187,7 @@ async def mark_sent(session: AsyncSession, means: Means, batch_id: UUID, *, now:
 async def record_sent(
     session: AsyncSession, means: Means, stream: Stream, leg: Leg, submission: Submission, *, now: datetime
 ) -> None:
-    _move(leg, Move.SEND, now=now)
+    story.move(session, leg, Move.SEND, now=now)
     submission.sent_at = now
     batch = await store.get_batch(session, submission.batch_id)
     batch.state, batch.sent_at = BatchState.SENT, batch.sent_at or now
@@ -183,7 +204,7 @@ async def acknowledge(
     session: AsyncSession, means: Means, stream: Stream, leg: Leg, submission: Submission, *, now: datetime
 ) -> None:
     """The file has arrived; of the fund's part, this lets the AMC's part leave."""
-    _move(leg, Move.ACKNOWLEDGE, now=now)
+    story.move(session, leg, Move.ACKNOWLEDGE, now=now)
     leg.ack_by = leg.resend_by = None
     submission.acknowledged_at, submission.accepted = now, True
     _tell_acknowledged(session, stream, leg, submission, accepted=True, now=now)
@@ -192,14 +213,15 @@ async def acknowledge(
         if other is not None and not other.released:
             held = await store.lock_leg(session, other.id)
             held.released = True
-            _plan_sending(session, means, held, now=now)
+            if held.state in SENDABLE:
+                _plan_sending(session, means, held, now=now)
 
 
 def refuse_file(
     session: AsyncSession, means: Means, stream: Stream, leg: Leg, submission: Submission, *, now: datetime
 ) -> None:
     """The payer cannot read the file: it leaves again by itself, a few times."""
-    _move(leg, Move.REFUSE_FILE, now=now)
+    story.move(session, leg, Move.REFUSE_FILE, now=now)
     submission.acknowledged_at, submission.accepted = now, False
     _tell_acknowledged(session, stream, leg, submission, accepted=False, now=now)
     _send_file_again(session, means, leg, now=now)
@@ -213,16 +235,18 @@ async def pass_deadline(
     stream = await store.lock_stream(session, known.appointment_id)
     leg = await store.lock_leg(session, leg_id)
     match deadline:
+        case "rights-by" if leg.state is State.RIGHTS_PENDING:
+            await _fall_back(session, means, stream, leg, now=now)
         case "send-by" if leg.attempt <= 1 and leg.state in {State.READY, State.BATCHED}:
             history.note(session, stream.id, "claims.leg-send-overdue", at=now)
         case "ack-by" if leg.state is State.SENT and leg.attempt == attempt:
-            _move(leg, Move.MISS_ACKNOWLEDGEMENT, now=now)
+            story.move(session, leg, Move.MISS_ACKNOWLEDGEMENT, now=now)
             history.note(session, stream.id, "claims.leg-acknowledgement-missed", at=now)
             _send_file_again(session, means, leg, now=now)
         case "resend-by" if leg.state in {State.NACKED, State.ACK_TIMEOUT} and leg.attempt == attempt:
             history.note(session, stream.id, "claims.leg-resend-overdue", at=now)
-        case "pay-by" if leg.state is State.ACKED and leg.attempt == attempt:
-            _move(leg, Move.MISS_PAYMENT, now=now)
+        case "pay-by" if leg.state in {State.ACKED, State.ACCEPTED} and leg.attempt == attempt:
+            story.move(session, leg, Move.MISS_PAYMENT, now=now)
             history.note(session, stream.id, "claims.leg-payment-late", at=now)
         case _:
             pass
@@ -242,10 +266,8 @@ async def correct(
     Raises LegMoveRefused, NeverSentAgain, PractitionerDecides, PriceWouldChange.
     """
     stream = await store.lock_stream(session, appointment_id)
-    leg = await store.lock_leg(session, leg_id)
-    if leg.appointment_id != appointment_id:
-        raise store.LegUnknown("no leg of this id")
-    corrected = after(leg.state, Move.CORRECT)
+    leg = await _of_appointment(session, appointment_id, leg_id)
+    after(leg.state, Move.CORRECT)
     reject = find_reject(leg.payer_kind, leg.reject_code or "")
     if reject.again is Again.NEVER:
         raise NeverSentAgain("the payer has settled this invoice; open an enquiry instead")
@@ -256,10 +278,44 @@ async def correct(
     act.insured_sealed = await insured.seal_person(session, means, act.patient_id, person, now=now)
     if leg.payer_kind == Payer.AMC.value:
         leg.payer = f"amc:{person.amc_number}"
-    leg.state, leg.changed_at = after(corrected, Move.PREPARE), now
+    story.move(session, leg, Move.CORRECT, now=now, reason=leg.reject_code)
+    story.move(session, leg, Move.PREPARE, now=now)
     leg.reject_code = leg.reject_family = None
     history.note(session, stream.id, "claims.leg-corrected", at=now)
     _plan_sending(session, means, leg, now=now)
+    return leg
+
+
+async def dispute(
+    session: AsyncSession, appointment_id: UUID, leg_id: UUID, *, reason: str, now: datetime
+) -> Leg:
+    """What a payer has not paid, or has taken back, is contested. Raises LegMoveRefused, LegUnknown."""
+    leg = await _of_appointment(session, appointment_id, leg_id)
+    story.move(session, leg, Move.DISPUTE, now=now, reason=reason)
+    history.note(session, appointment_id, "claims.leg-disputed", at=now)
+    return leg
+
+
+async def write_off(
+    session: AsyncSession, appointment_id: UUID, leg_id: UUID, *, reason: str, now: datetime
+) -> Leg:
+    """Nobody asks the payer any more. A reject or rights never proven are given up, the rest is written off.
+
+    Raises LegMoveRefused, LegUnknown.
+    """
+    leg = await _of_appointment(session, appointment_id, leg_id)
+    given_up = Move.ABANDON in allowed(leg.state)
+    story.move(session, leg, Move.ABANDON if given_up else Move.WRITE_OFF, now=now, reason=reason)
+    history.note(session, appointment_id, "claims.leg-written-off", at=now)
+    await settle_pending(session, await store.get_care_act(session, appointment_id))
+    return leg
+
+
+async def _of_appointment(session: AsyncSession, appointment_id: UUID, leg_id: UUID) -> Leg:
+    await store.lock_stream(session, appointment_id)
+    leg = await store.lock_leg(session, leg_id)
+    if leg.appointment_id != appointment_id:
+        raise store.LegUnknown("no leg of this id")
     return leg
 
 
@@ -267,6 +323,16 @@ async def _person_now(session: AsyncSession, means: Means, stream: Stream, act: 
     await store.share_coverage(session, act.patient_id)
     row = await store.find_current_coverage(session, act.patient_id)
     known = await coverage.opened(session, means, row, care_on=act.care_on)
+    return await same_price(session, means, stream, act, known)
+
+
+async def same_price(
+    session: AsyncSession, means: Means, stream: Stream, act: CareAct, known: coverage.Known
+) -> InsuredPerson:
+    """Whom `known` names, if with its insurance the care has the price that it was given.
+
+    Raises PriceWouldChange.
+    """
     consultation, booked_on = quotes.asked_of(stream)
     asked = inputs_of(
         consultation, known.insurance, care_on=act.care_on, booked_on=booked_on, tables=means.tables
@@ -282,11 +348,6 @@ async def _person_now(session: AsyncSession, means: Means, stream: Stream, act: 
     ):
         raise PriceWouldChange("the corrected coverage gives other amounts for this care")
     return known.person
-
-
-def _move(leg: Leg, move: Move, *, now: datetime) -> None:
-    leg.state = after(leg.state, move)
-    leg.changed_at = now
 
 
 def _send_file_again(session: AsyncSession, means: Means, leg: Leg, *, now: datetime) -> None:
@@ -322,6 +383,41 @@ def _tell_acknowledged(
 ) -> None:
     told = LegAcknowledgedV1(**about(leg), attempt=submission.attempt, accepted=accepted)
     outbox.add(session, stream, told, now=now)
+
+
+async def release_parked(
+    session: AsyncSession, means: Means, stream: Stream, leg: Leg, person: InsuredPerson, *, now: datetime
+) -> None:
+    """The rights are proven, or the service stayed silent until the deadline: the claim leaves."""
+    if leg.payer_kind == Payer.AMC.value:
+        leg.payer = f"amc:{person.amc_number}"
+    story.move(session, leg, Move.PREPARE, now=now)
+    history.note(session, stream.id, "claims.leg-rights-settled", at=now)
+    if leg.released:
+        _plan_sending(session, means, leg, now=now)
+
+
+async def _fall_back(session: AsyncSession, means: Means, stream: Stream, leg: Leg, *, now: datetime) -> None:
+    """Rights never proven: a silent service gets a degraded claim, a refusal becomes a receivable."""
+    act = await store.get_care_act(session, stream.id)
+    await store.share_coverage(session, act.patient_id)
+    row = await store.find_current_coverage(session, act.patient_id)
+    known = await coverage.opened(session, means, row, care_on=act.care_on)
+    if RightsVerdict.REFUSED in known.verdicts_for(leg.payer_kind, care_on=act.care_on):
+        story.move(session, leg, Move.ASK_PATIENT, now=now, reason="rights-never-proven")
+        await balances.open_for_rights(session, means, stream, leg, now=now)
+    else:
+        history.note(session, stream.id, "claims.leg-sent-degraded", at=now)
+        await release_parked(
+            session, means, stream, leg, await insured.person_of(session, means, act), now=now
+        )
+    await settle_pending(session, act)
+
+
+async def settle_pending(session: AsyncSession, act: CareAct) -> None:
+    """Whether any claim of this care still waits for rights."""
+    of_act = await store.list_legs(session, act.appointment_id)
+    act.rights_pending = any(each.state is State.RIGHTS_PENDING for each in of_act)
 
 
 async def _file(session: AsyncSession, means: Means, batch: Batch) -> ClaimBatch:

@@ -2,27 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 from uuid import UUID
 
 from claims.domain.pricing import DEFAULT_POLICY, Policy
 from claims.domain.tables import Tables, load_tables
+from claims.domain.terms import Terms
 from common import vault
 from common.crypto import Keyring
 from common.settings import KeySettings
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
-    """How claims leave and how their answers are fetched."""
-
-    amc_after_amo: bool = True  # false: both parts leave together (single management)
-    gather_for: timedelta = timedelta(seconds=5)  # claims of one biller and payer wait so long for company
-    batch_size: int = 100
-    attempts: int = 3  # of a file that is refused or never acknowledged; then a person decides
-    poll_every: timedelta = timedelta(seconds=30)
-    poll_idle_every: timedelta = timedelta(minutes=10)
+__all__ = ["InsuredPerson", "Means", "SeenInsured", "Terms", "means_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +43,7 @@ class InsuredPerson:
     amc_name: str | None = None
     amc_contracted: bool = False
     amc_member_number: str | None = None
+    rights_references: tuple[str, ...] = ()  # of the answers that the claim rests on
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -67,12 +59,14 @@ class InsuredPerson:
             "amc_name": self.amc_name,
             "amc_contracted": self.amc_contracted,
             "amc_member_number": self.amc_member_number,
+            "rights_references": list(self.rights_references),
         }
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "InsuredPerson":
         born_on = date.fromisoformat(stored["born_on"]) if stored["born_on"] else None
-        return cls(**{**stored, "born_on": born_on})
+        references = tuple(stored.get("rights_references", ()))
+        return cls(**{**stored, "born_on": born_on, "rights_references": references})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from claims.domain.pricing import (
     price,
     priced_to_json,
 )
+from claims.domain.refusals import WarningCode
 from claims.models import PricedColumns
 from claims.usecases import sealing
 from claims.usecases.means import Means
@@ -37,6 +38,17 @@ class Recomputed:
     same_engine: bool
     stored: dict[str, Any]
     again: dict[str, Any]
+
+
+def unverified(means: Means, priced: Priced) -> Priced:
+    """The same price with the warning that nobody could check the rights it rests on."""
+    warning = WarningCode.RIGHTS_UNVERIFIED
+    sentence = means.tables.sentences.written("warning", warning.value, {})
+    return replace(
+        priced,
+        warnings=(*priced.warnings, warning),
+        explanations=(*priced.explanations, sentence),
+    )
 
 
 def inputs_index(means: Means, inputs: Inputs) -> bytes:

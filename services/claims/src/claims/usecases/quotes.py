@@ -12,7 +12,7 @@ from claims.domain.asking import Consultation, Insurance, inputs_of
 from claims.domain.calendar import day_in_paris
 from claims.domain.pricing import PricingRefused, price
 from claims.models import Preview, Quote, QuoteState, Status, Stream
-from claims.usecases import coverage, early, pricing
+from claims.usecases import coverage, early, pricing, questions
 from claims.usecases.means import Means
 from common.events.booking import (
     AppointmentMovedV1,
@@ -106,6 +106,8 @@ async def take_end(session: AsyncSession, event: BookingFact, meta: Meta, *, now
         return waiting("appointment-requested")
     if stream.status is Status.PRICED:
         return ignored("care-priced")
+    if stream.status is Status.UNPRICED:
+        return ignored("care-performed")
     if stream.status is Status.ENDED:
         return ignored("already-ended")
     history.note(session, stream.id, meta.type, at=meta.time)
@@ -162,9 +164,18 @@ async def _issue(session: AsyncSession, means: Means, stream: Stream, *, now: da
     )
     care_on = day_in_paris(stream.starts_at)
     known = await coverage.opened(session, means, row, care_on=care_on)
+    _verify_before_the_visit(session, means, stream, known, care_on=care_on, now=now)
     consultation, booked_on = asked_of(stream)
-    inputs = inputs_of(
-        consultation, known.insurance, care_on=care_on, booked_on=booked_on, tables=means.tables
+    inputs = await questions.asked(
+        session,
+        means,
+        consultation,
+        known.insurance,
+        offer=known.offer,
+        patient_id=stream.patient_id,
+        practitioner_id=stream.practitioner_id,
+        care_on=care_on,
+        booked_on=booked_on,
     )
     last = await store.find_issued_quote(session, stream.id) if stream.revision else None
     unchanged = last is not None and last.inputs_index == pricing.inputs_index(means, inputs)
@@ -175,6 +186,8 @@ async def _issue(session: AsyncSession, means: Means, stream: Stream, *, now: da
     except PricingRefused as refused:
         _refuse(session, stream, refused, now=now)
         return
+    if known.unverified(care_on=care_on):
+        priced = pricing.unverified(means, priced)
     if last is not None:
         last.state = QuoteState.SUPERSEDED
     stream.revision += 1
@@ -191,6 +204,26 @@ async def _issue(session: AsyncSession, means: Means, stream: Stream, *, now: da
     )
     session.add(quote)
     outbox.add(session, stream, _issued(stream, quote), now=now)
+
+
+def _verify_before_the_visit(
+    session: AsyncSession,
+    means: Means,
+    stream: Stream,
+    known: coverage.Known,
+    *,
+    care_on: date,
+    now: datetime,
+) -> None:
+    """Rights may end between booking and visit: they are asked again shortly before it."""
+    if means.terms.look_up_rights and known.has_numbers and stream.patient_id and stream.starts_at:
+        coverage.plan_look_up(
+            session,
+            stream.patient_id,
+            key=f"{stream.id}:{stream.schedule_no}",
+            care_on=care_on,
+            due_at=max(now, stream.starts_at - means.terms.verify_before),
+        )
 
 
 def _refuse(session: AsyncSession, stream: Stream, refused: PricingRefused, *, now: datetime) -> None:

@@ -1,20 +1,33 @@
 """What payers answer: each line of a return is imported once, and money is posted, never overwritten."""
 
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from claims import store
-from claims.domain.leg import OUTSTANDING, Move, State, after, allowed, implied_receipt, payment_move
+from claims.domain.leg import OUTSTANDING, Move, State, allowed, implied_receipt, payment_move
 from claims.domain.pricing import Payer
 from claims.domain.rejects import Again, find_reject, normal_code
 from claims.domain.returns import PayerReturn, ReturnKind
 from claims.models import Leg, LineState, Posting, ReturnLine, Stream, Submission
-from claims.usecases import balances, legs
+from claims.usecases import balances, legs, story
 from claims.usecases.means import Means
 from common.events.claims import LegPaidV1, LegRejectedV1, LegReversedV1
 from common.messaging import outbox
 from common.money import Cents
+
+_PAID: Final = frozenset({State.PAID, State.PARTIALLY_PAID})
+_AWAITS_MONEY: Final = frozenset(
+    {
+        State.SENT,
+        State.ACK_TIMEOUT,
+        State.ACKED,
+        State.ACCEPTED,
+        State.PARTIALLY_PAID,
+        State.PAYMENT_LATE,
+    }
+)
 
 
 async def import_return(
@@ -26,8 +39,23 @@ async def import_return(
         return None
     if item.kind is ReturnKind.ACKNOWLEDGEMENT:
         await _acknowledge(session, means, item, line, now=now)
+    elif item.kind is ReturnKind.TRANSFER and item.invoice_no is None:
+        await _transfer(session, means, item, line, now=now)
     else:
         await _apply_to_invoice(session, means, item, line, now=now)
+    if line.state is LineState.REFUSED and line.leg_id is not None:
+        leg = await store.get_leg(session, line.leg_id)
+        cents, reason = item.amount_cents, line.reason
+        story.tell(
+            session,
+            leg.appointment_id,
+            "return",
+            "refused",
+            now=now,
+            leg=leg,
+            amount_cents=cents,
+            reason=reason,
+        )
     return line.state
 
 
@@ -60,6 +88,9 @@ async def _acknowledge(
 async def _apply_to_invoice(
     session: AsyncSession, means: Means, item: PayerReturn, line: ReturnLine, *, now: datetime
 ) -> None:
+    if await store.find_batch(session, item.batch_id) is None:
+        _end(line, LineState.REFUSED, "unknown-batch")
+        return
     invoice = await store.find_invoice(session, item.biller_id, item.invoice_no or "")
     known = await store.get_leg(session, invoice.leg_id) if invoice else None
     if known is None or known.payer != item.payer:
@@ -74,12 +105,14 @@ async def _apply_to_invoice(
         return
     await _catch_up(session, means, stream, leg, submission, now=now)
     match item.kind:
-        case ReturnKind.PAYMENT:
-            await _pay(session, stream, leg, line, now=now)
+        case ReturnKind.ACCEPTANCE:
+            _accept(session, leg, line, now=now)
+        case ReturnKind.PAYMENT | ReturnKind.TRANSFER:
+            await _pay(session, stream, leg, line, line.amount_cents, now=now)
         case ReturnKind.REJECT:
-            await _reject(session, stream, leg, submission, line, now=now)
+            await _reject(session, means, stream, leg, submission, line, now=now)
         case ReturnKind.REVERSAL:
-            _reverse(session, stream, leg, line, now=now)
+            await _reverse(session, stream, leg, line, now=now)
         case ReturnKind.ACKNOWLEDGEMENT:
             raise AssertionError("an acknowledgement is of a batch")
 
@@ -94,13 +127,19 @@ async def _catch_up(
         await legs.acknowledge(session, means, stream, leg, submission, now=now)
 
 
-async def _pay(session: AsyncSession, stream: Stream, leg: Leg, line: ReturnLine, *, now: datetime) -> None:
-    amount = line.amount_cents
+async def _pay(
+    session: AsyncSession, stream: Stream, leg: Leg, line: ReturnLine, amount: Cents | None, *, now: datetime
+) -> None:
+    """Posts a payment and then whatever waited for it, until nothing moves any more."""
     if amount is None or amount <= 0:
         _end(line, LineState.REFUSED, "amount-missing")
         return
-    if leg.paid_cents + amount > leg.amount_cents:
+    if amount > leg.amount_cents:
         _end(line, LineState.REFUSED, "amount-above-claim")
+        return
+    if leg.paid_cents + amount > leg.amount_cents:
+        # It fits once money was taken back; until then it is shown, and posts nothing.
+        _end(line, LineState.WAITING, "reversal")
         return
     paid = Cents(leg.paid_cents + amount)
     move = payment_move(leg.amount_cents, paid_cents=paid)
@@ -108,16 +147,30 @@ async def _pay(session: AsyncSession, stream: Stream, leg: Leg, line: ReturnLine
         _end(line, LineState.REFUSED, f"leg-is-{leg.state.value}")
         return
     _post(session, leg, line, ReturnKind.PAYMENT, amount, now=now)
-    leg.state, leg.changed_at, leg.paid_cents = after(leg.state, move), now, paid
+    leg.paid_cents = paid
+    story.move(session, leg, move, now=now, amount_cents=amount)
+    leg.reject_code = leg.reject_family = None
+    _end(line, LineState.APPLIED, None)
     outbox.add(session, stream, LegPaidV1(**legs.about(leg), paid_cents=paid), now=now)
     if leg.state is State.PAID:
         await balances.settle_of_leg(session, stream, leg, now=now)
+    await _take_up_waiting(session, stream, leg, now=now)
+
+
+async def _take_up_waiting(session: AsyncSession, stream: Stream, leg: Leg, *, now: datetime) -> None:
+    """One posting may let the next one in; each that is taken up looks again itself."""
     for waiting in await store.list_waiting_lines(session, leg.id):
-        _reverse(session, stream, leg, waiting, now=now)
+        if waiting.state is not LineState.WAITING:
+            continue
+        if waiting.kind == ReturnKind.REVERSAL.value:
+            await _reverse(session, stream, leg, waiting, now=now)
+        else:
+            await _pay(session, stream, leg, waiting, waiting.amount_cents, now=now)
 
 
 async def _reject(
     session: AsyncSession,
+    means: Means,
     stream: Stream,
     leg: Leg,
     submission: Submission,
@@ -130,7 +183,7 @@ async def _reject(
         _end(line, LineState.REFUSED, "no-reject-code")
         return
     reject = find_reject(leg.payer_kind, code)
-    if leg.state in {State.PAID, State.PARTIALLY_PAID} and reject.again is Again.NEVER:
+    if leg.state in _PAID and reject.again is Again.NEVER:
         _end(line, LineState.IGNORED, "already-paid")  # the second sending of an invoice that was settled
         return
     if submission.attempt < leg.attempt:
@@ -139,7 +192,7 @@ async def _reject(
     if Move.REJECT not in allowed(leg.state):
         _end(line, LineState.REFUSED, f"leg-is-{leg.state.value}")
         return
-    leg.state, leg.changed_at = after(leg.state, Move.REJECT), now
+    story.move(session, leg, Move.REJECT, now=now, reason=code)
     leg.reject_code, leg.reject_family = code, reject.family.value
     submission.reject_code = code
     rejected = LegRejectedV1.model_validate(
@@ -152,31 +205,67 @@ async def _reject(
     )
     outbox.add(session, stream, rejected, now=now)
     if leg.payer_kind == Payer.AMC.value:
-        await balances.open_for_leg(session, stream, leg, now=now)
+        await balances.open_for_leg(session, means, stream, leg, now=now)
 
 
-def _reverse(session: AsyncSession, stream: Stream, leg: Leg, line: ReturnLine, *, now: datetime) -> None:
+async def _reverse(
+    session: AsyncSession, stream: Stream, leg: Leg, line: ReturnLine, *, now: datetime
+) -> None:
     amount = line.amount_cents
     if amount is None or amount <= 0:
         _end(line, LineState.REFUSED, "amount-missing")
         return
-    if leg.paid_cents == 0 and leg.reversed_cents == 0:
+    if amount > leg.amount_cents:
+        _end(line, LineState.REFUSED, "amount-above-claim")
+        return
+    if amount > leg.paid_cents:
         _end(line, LineState.WAITING, "payment")  # it has overtaken the payment that it takes back
         return
     if Move.REVERSE not in allowed(leg.state):
         _end(line, LineState.REFUSED, f"leg-is-{leg.state.value}")
         return
-    if amount > leg.paid_cents:
-        _end(line, LineState.REFUSED, "amount-above-payment")
-        return
     _post(session, leg, line, ReturnKind.REVERSAL, amount, now=now)
-    leg.state, leg.changed_at = after(leg.state, Move.REVERSE), now
     leg.paid_cents, leg.reversed_cents = (
         Cents(leg.paid_cents - amount),
         Cents(leg.reversed_cents + amount),
     )
+    story.move(session, leg, Move.REVERSE, now=now, amount_cents=amount)
     _end(line, LineState.APPLIED, None)
     outbox.add(session, stream, LegReversedV1(**legs.about(leg), reversed_cents=amount), now=now)
+    await _take_up_waiting(session, stream, leg, now=now)
+
+
+def _accept(session: AsyncSession, leg: Leg, line: ReturnLine, *, now: datetime) -> None:
+    if Move.ACCEPT in allowed(leg.state):
+        story.move(session, leg, Move.ACCEPT, now=now)
+    else:
+        _end(line, LineState.IGNORED, f"leg-is-{leg.state.value}")
+
+
+async def _transfer(
+    session: AsyncSession, means: Means, item: PayerReturn, line: ReturnLine, *, now: datetime
+) -> None:
+    """A bank line: one sum that pays what is still due for every invoice of a batch, or nothing at all."""
+    batch = await store.find_batch(session, item.batch_id)
+    if batch is None or batch.payer != item.payer:
+        _end(line, LineState.REFUSED, "unknown-batch")
+        return
+    due: list[tuple[Stream, Leg, Submission]] = []
+    for submission, known in await store.list_batched(session, batch.id):
+        stream = await store.lock_stream(session, known.appointment_id)
+        leg = await store.lock_leg(session, known.id)
+        if leg.attempt == submission.attempt and leg.state in _AWAITS_MONEY:
+            due.append((stream, leg, submission))
+    left = [Cents(leg.amount_cents - leg.paid_cents) for _, leg, _ in due]
+    if not due:
+        _end(line, LineState.REFUSED, "nothing-is-due")
+        return
+    if sum(left) != item.amount_cents:
+        _end(line, LineState.REFUSED, "amount-is-not-what-the-batch-is-owed")
+        return
+    for (stream, leg, submission), cents in zip(due, left, strict=True):
+        await _catch_up(session, means, stream, leg, submission, now=now)
+        await _pay(session, stream, leg, line, cents, now=now)
 
 
 def _post(

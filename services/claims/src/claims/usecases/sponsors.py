@@ -27,6 +27,7 @@ class Offer:
     cents: Cents | None
     percent: int | None
     max_cents: Cents | None
+    monthly_cap_cents: Cents | None
     valid_from: date
     valid_to: date | None
 
@@ -45,6 +46,7 @@ async def add_offer(
         cents=offer.cents,
         percent=offer.percent,
         max_cents=offer.max_cents,
+        monthly_cap_cents=offer.monthly_cap_cents,
         valid_from=offer.valid_from,
         valid_to=offer.valid_to,
         created_at=now,

@@ -1,0 +1,216 @@
+"""The text of a file of payers' answers and bank lines, version 1: read whole or refused whole.
+
+The first line names the file, the last one counts it, so that a file that was cut is never half imported.
+Lines between them may be in any order; each has a number of its own, and one that cannot be read leaves the
+others alone.
+
+    returns-1;<file id>;<payer>
+    <number>;<kind>;<batch>;<biller>;<invoice>;<attempt>;<accepted: yes or no>;<cents>;<reject code>
+    end;<lines>;<sum of the cents>
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import ClassVar, Final
+from uuid import UUID
+
+from claims.domain.returns import PayerReturn, ReturnKind
+from common.errors import DomainError, Refusal
+from common.money import Cents
+
+VERSION: Final = "returns-1"
+MOST_BYTES: Final = 200_000
+MOST_LINES: Final = 2000
+_FIELDS: Final = (
+    "line",
+    "kind",
+    "batch_id",
+    "biller_id",
+    "invoice_no",
+    "attempt",
+    "accepted",
+    "cents",
+    "code",
+)
+_HEADER: Final = 3
+_NO_ID: Final = UUID(int=0)
+_MOST_CENTS: Final = 10**11
+
+
+class ReturnFileRefused(DomainError):
+    """Nothing of the file is imported: `field` is what is wrong with it, `rule` the condition it breaks."""
+
+    code: ClassVar[str] = "returns-file-refused"
+    refusal: ClassVar[Refusal] = Refusal.INVALID
+
+    def __init__(self, field: str, rule: str) -> None:
+        wrong = {"pointer": f"/file/{field}", "code": rule, "detail": f"breaks the rule {rule}"}
+        super().__init__(f"{field}: {rule}", extra={"errors": [wrong]})
+        self.field = field
+        self.rule = rule
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreadable:
+    """A line that says nothing that could be applied."""
+
+    line: int
+    field: str
+    rule: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReturnFile:
+    id: UUID
+    payer: str
+    lines: Sequence[PayerReturn | Unreadable]
+
+
+class _Wrong(Exception):
+    def __init__(self, field: str, rule: str) -> None:
+        super().__init__(f"{field}: {rule}")
+        self.field = field
+        self.rule = rule
+
+
+def read(text: str) -> ReturnFile:
+    """Raises ReturnFileRefused: too large, cut, of another version, or counted wrong."""
+    if len(text.encode()) > MOST_BYTES:
+        raise ReturnFileRefused("file", f"at-most-{MOST_BYTES}-bytes")
+    if not text.endswith("\n"):
+        raise ReturnFileRefused("end", "the-last-line-is-whole")
+    header, *lines = text.splitlines()
+    identifier, payer = _header(header)
+    if not lines or not lines[-1].startswith("end;"):
+        raise ReturnFileRefused("end", "the-last-line-counts-the-file")
+    *lines, end = lines
+    if len(lines) > MOST_LINES:
+        raise ReturnFileRefused("file", f"at-most-{MOST_LINES}-lines")
+    read_lines = [_line(identifier, payer, place, each) for place, each in enumerate(lines, start=1)]
+    numbers = [each.line for each in read_lines]
+    if len(set(numbers)) < len(numbers):
+        raise ReturnFileRefused("line", "a-number-stands-once")
+    _check_end(end, lines)
+    return ReturnFile(id=identifier, payer=payer, lines=read_lines)
+
+
+def write(identifier: UUID, payer: str, items: Sequence[PayerReturn]) -> str:
+    """The file of these lines: what `read` reads."""
+    lines = [_written(item) for item in items]
+    total = sum(item.amount_cents or 0 for item in items)
+    return "\n".join([f"{VERSION};{identifier};{payer}", *lines, f"end;{len(lines)};{total}", ""])
+
+
+def _written(item: PayerReturn) -> str:
+    accepted = {True: "yes", False: "no", None: ""}[item.accepted]
+    values = (
+        item.line,
+        item.kind.value,
+        item.batch_id,
+        "" if item.biller_id == _NO_ID else item.biller_id,
+        item.invoice_no or "",
+        item.attempt or "",
+        accepted,
+        "" if item.amount_cents is None else item.amount_cents,
+        item.code or "",
+    )
+    return ";".join(str(each) for each in values)
+
+
+def _header(line: str) -> tuple[UUID, str]:
+    parts = line.split(";")
+    if parts[0] != VERSION:
+        raise ReturnFileRefused("version", f"is-{VERSION}")
+    if len(parts) != _HEADER:
+        raise ReturnFileRefused("header", "has-three-fields")
+    payer = parts[2]
+    if payer.partition(":")[0] not in {"amo", "amc"} or not payer.partition(":")[2]:
+        raise ReturnFileRefused("payer", "is-amo-or-amc-and-its-number")
+    try:
+        return UUID(parts[1]), payer
+    except ValueError:
+        raise ReturnFileRefused("file_id", "is-a-uuid") from None
+
+
+def _check_end(end: str, lines: Sequence[str]) -> None:
+    parts = end.split(";")
+    if len(parts) != _HEADER or parts[1] != str(len(lines)):
+        raise ReturnFileRefused("end", "counts-the-lines")
+    split = [each.split(";") for each in lines]
+    amounts = [each[_FIELDS.index("cents")] for each in split if len(each) == len(_FIELDS)]
+    total = sum(int(each) for each in amounts if each.isascii() and each.isdecimal())
+    if parts[2] != str(total):
+        raise ReturnFileRefused("end", "adds-the-amounts-up")
+
+
+def _line(file_id: UUID, payer: str, place: int, text: str) -> PayerReturn | Unreadable:
+    values = text.split(";")
+    number = _number_of(values)
+    if number is None:  # told by its place, beyond every number
+        return Unreadable(line=-place, field="line", rule="is-numbered-from-1")
+    if len(values) != len(_FIELDS):
+        return Unreadable(line=number, field="line", rule=f"has-{len(_FIELDS)}-fields")
+    try:
+        return _return(file_id, payer, number, MappingProxyType(dict(zip(_FIELDS, values, strict=True))))
+    except _Wrong as wrong:
+        return Unreadable(line=number, field=wrong.field, rule=wrong.rule)
+
+
+def _number_of(values: Sequence[str]) -> int | None:
+    first = values[0]
+    plain = first.isascii() and first.isdecimal() and len(first) <= len(str(_MOST_CENTS))
+    return int(first) if plain and 0 < int(first) < 2**31 else None
+
+
+def _return(file_id: UUID, payer: str, number: int, named: Mapping[str, str]) -> PayerReturn:
+    try:
+        kind = ReturnKind(named["kind"])
+    except ValueError:
+        raise _Wrong("kind", "is-a-known-word") from None
+    needs_invoice = kind not in {ReturnKind.ACKNOWLEDGEMENT, ReturnKind.TRANSFER}
+    invoice_no = named["invoice_no"] or None
+    if needs_invoice and invoice_no is None:
+        raise _Wrong("invoice_no", f"is-there-for-{kind.value}")
+    amount = _cents(named["cents"])
+    if amount is None and kind in {ReturnKind.PAYMENT, ReturnKind.REVERSAL, ReturnKind.TRANSFER}:
+        raise _Wrong("cents", f"is-there-for-{kind.value}")
+    accepted = {"yes": True, "no": False, "": None}.get(named["accepted"], "?")
+    if accepted == "?" or (kind is ReturnKind.ACKNOWLEDGEMENT and accepted is None):
+        raise _Wrong("accepted", "is-yes-or-no")
+    return PayerReturn(
+        payer=payer,
+        return_id=file_id,
+        line=number,
+        kind=kind,
+        batch_id=_uuid(named, "batch_id"),
+        biller_id=_uuid(named, "biller_id") if invoice_no is not None else _NO_ID,
+        invoice_no=invoice_no,
+        attempt=_attempt(named["attempt"]),
+        accepted=accepted if isinstance(accepted, bool) else None,
+        amount_cents=amount,
+        code=named["code"] or None,
+    )
+
+
+def _uuid(named: Mapping[str, str], field: str) -> UUID:
+    try:
+        return UUID(named[field])
+    except ValueError:
+        raise _Wrong(field, "is-a-uuid") from None
+
+
+def _cents(text: str) -> Cents | None:
+    if not text:
+        return None
+    if not (text.isascii() and text.isdecimal()) or not 0 < int(text[:20]) < _MOST_CENTS:
+        raise _Wrong("cents", "is-whole-cents-above-0")
+    return Cents(int(text))
+
+
+def _attempt(text: str) -> int | None:
+    if not text:
+        return None
+    if not (text.isascii() and text.isdecimal()) or not 0 < int(text[:6]) < 1000:  # noqa: PLR2004
+        raise _Wrong("attempt", "is-a-number-from-1")
+    return int(text)

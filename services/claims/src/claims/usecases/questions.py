@@ -1,0 +1,63 @@
+"""The question for the calculator: with the contributions already taken and the sponsor's money left."""
+
+from dataclasses import replace
+from datetime import date, datetime
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from claims import store
+from claims.domain.asking import Consultation, Insurance, Taken, counted, inputs_of
+from claims.domain.pricing import Inputs
+from claims.models import SponsorOffer
+from claims.usecases.means import Means
+from common.money import Cents
+
+
+async def asked(
+    session: AsyncSession,
+    means: Means,
+    consultation: Consultation,
+    insurance: Insurance,
+    *,
+    offer: SponsorOffer | None,
+    patient_id: UUID,
+    practitioner_id: UUID | None,
+    care_on: date,
+    booked_on: date | None,
+    before: datetime | None = None,
+) -> Inputs:
+    """Care completed before `before` counts towards ceilings and caps; all care without one."""
+    year, today = await store.sum_contributions(
+        session, patient_id, practitioner_id=practitioner_id, care_on=care_on, before=before
+    )
+    taken = Taken(this_year_cents=year, today_cents=today)
+    return inputs_of(
+        consultation,
+        await _within_cap(session, insurance, offer, patient_id, care_on=care_on, before=before),
+        care_on=care_on,
+        booked_on=booked_on,
+        tables=means.tables,
+        taken=counted(taken, care_on=care_on, tables=means.tables),
+    )
+
+
+async def _within_cap(
+    session: AsyncSession,
+    insurance: Insurance,
+    offer: SponsorOffer | None,
+    patient_id: UUID,
+    *,
+    care_on: date,
+    before: datetime | None,
+) -> Insurance:
+    """A sponsor pays a person at most its monthly cap; what is left of it is the cap of this consultation."""
+    sponsor = insurance.sponsor
+    if sponsor is None or offer is None or offer.monthly_cap_cents is None:
+        return insurance
+    spent = await store.sum_sponsored(session, patient_id, offer.id, month_of=care_on, before=before)
+    left = Cents(max(offer.monthly_cap_cents - spent, 0))
+    if left == 0:
+        return replace(insurance, sponsor=None)
+    cap = left if sponsor.max_cents is None else Cents(min(left, sponsor.max_cents))
+    return replace(insurance, sponsor=replace(sponsor, max_cents=cap))

@@ -1,0 +1,173 @@
+"""What payers' rights services say of a coverage: asked outside of transactions, kept sealed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from claims import store
+from claims.domain.leg import State
+from claims.domain.pricing import Payer
+from claims.domain.rights import PayerKind, RightsAnswer, RightsQuestion, RightsStatus, RightsVerdict
+from claims.models import RightsAnswer as RightsAnswerRow
+from claims.usecases import coverage, insured, legs, sealing
+from claims.usecases.means import Means
+from common.ids import uuid7
+from common.messaging import history, tasks
+
+_JUST_AFTER: Final = timedelta(microseconds=1)
+_NEEDED: Final = frozenset({RightsVerdict.PROVEN, RightsVerdict.UNASKED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asking:
+    """What to ask about which coverage version."""
+
+    version: int
+    questions: Sequence[RightsQuestion]
+
+
+async def asking(
+    session: AsyncSession, means: Means, patient_id: UUID, *, care_on: date, now: datetime
+) -> Asking | None:
+    """The questions whose answer is not known or no longer fresh; none: there is nothing to ask."""
+    row = await store.find_current_coverage(session, patient_id)
+    known = await coverage.opened(session, means, row, care_on=care_on)
+    if not known.has_numbers:
+        return None
+    person = known.person
+    wanted = [
+        RightsQuestion(
+            payer_kind="amo",
+            care_on=care_on,
+            nir=person.nir or person.nia,
+            ame_number=person.ame_number,
+            born_on=person.born_on,
+        )
+    ]
+    if person.amc_number is not None:
+        wanted.append(
+            RightsQuestion(
+                payer_kind="amc",
+                care_on=care_on,
+                amc_number=person.amc_number,
+                amc_member_number=person.amc_member_number,
+            )
+        )
+    since = now - means.terms.rights_fresh_for
+    questions = [each for each in wanted if not _is_fresh(known.answers, each.payer_kind, care_on, since)]
+    return Asking(version=known.version, questions=questions) if questions else None
+
+
+def _is_fresh(answers: Sequence[RightsAnswer], payer_kind: PayerKind, care_on: date, since: datetime) -> bool:
+    last = next((each for each in reversed(answers) if each.payer_kind == payer_kind), None)
+    if last is None or last.status is RightsStatus.UNAVAILABLE or last.known_from is None:
+        return False
+    reaches = last.status is not RightsStatus.OPEN or last.covers(care_on)
+    return reaches and last.known_from > since
+
+
+async def record(
+    session: AsyncSession,
+    means: Means,
+    patient_id: UUID,
+    answers: Sequence[RightsAnswer],
+    *,
+    version: int,
+    now: datetime,
+) -> None:
+    """Keeps what was answered about a version, and has everything priced again that may rest on it.
+
+    An answer about a version that is no longer the current one changes nothing. None holds at or before an
+    instant that a final price rests on.
+    """
+    head = await store.lock_coverage(session, patient_id)
+    if head.version != version:
+        return
+    begins = now
+    if head.priced_until is not None and head.priced_until >= begins:
+        begins = head.priced_until + _JUST_AFTER
+    earlier = await store.list_rights_answers(session, patient_id, version=version, known_at=None)
+    last = {each.payer_kind: each.status for each in earlier}
+    told = [
+        each
+        for each in answers
+        if not (each.status is RightsStatus.UNAVAILABLE and last.get(each.payer_kind) == each.status.value)
+    ]
+    if not told:
+        return
+    for each in told:
+        await _keep(session, means, patient_id, each, version=version, begins=begins, now=now)
+    await session.flush()
+    of = f"{version}:{begins.isoformat()}"
+    for appointment_id in await store.list_live_appointments(session, patient_id):
+        payload = {"appointment_id": str(appointment_id)}
+        tasks.add(session, "price-again", f"{appointment_id}:{of}", due_at=now, payload=payload)
+    for appointment_id in await store.list_care_awaiting_rights(session, patient_id):
+        payload = {"appointment_id": str(appointment_id)}
+        tasks.add(session, "settle-rights", f"{appointment_id}:{of}", due_at=now, payload=payload)
+
+
+async def _keep(
+    session: AsyncSession,
+    means: Means,
+    patient_id: UUID,
+    answer: RightsAnswer,
+    *,
+    version: int,
+    begins: datetime,
+    now: datetime,
+) -> None:
+    exemptions = answer.exemptions
+    told = {
+        "exemptions": (
+            None if exemptions is None else [coverage.exemption_to_json(each) for each in exemptions]
+        ),
+        "reference": answer.reference,
+    }
+    session.add(
+        RightsAnswerRow(
+            id=uuid7(now),
+            patient_id=patient_id,
+            coverage_version=version,
+            payer_kind=answer.payer_kind,
+            status=answer.status.value,
+            known_from=begins,
+            valid_from=answer.valid_from,
+            valid_to=answer.valid_to,
+            sealed=await sealing.seal(session, means, patient_id, told, field=coverage.RIGHTS_FIELD, now=now),
+        )
+    )
+
+
+async def settle(session: AsyncSession, means: Means, appointment_id: UUID, *, now: datetime) -> None:
+    """Lets claims leave whose rights are proven by now, for the insured person as known now.
+
+    With another price than the one given the claim goes on waiting: at its deadline it becomes a receivable.
+    """
+    stream = await store.lock_stream(session, appointment_id)
+    act = await store.get_care_act(session, appointment_id)
+    await store.share_coverage(session, act.patient_id)
+    row = await store.find_current_coverage(session, act.patient_id)
+    known = await coverage.opened(session, means, row, care_on=act.care_on)
+    pending = [
+        each
+        for each in await store.list_legs(session, appointment_id)
+        if each.state is State.RIGHTS_PENDING
+        and known.verdicts_for(each.payer_kind, care_on=act.care_on) <= _NEEDED
+    ]
+    if not pending:
+        return
+    try:
+        person = await legs.same_price(session, means, stream, act, known)
+    except legs.PriceWouldChange:
+        history.note(session, stream.id, "claims.price-with-rights-differs", at=now)
+        return
+    act.insured_sealed = await insured.seal_person(session, means, act.patient_id, person, now=now)
+    for each in sorted(pending, key=lambda leg: leg.payer_kind != Payer.AMO.value):
+        leg = await store.lock_leg(session, each.id)
+        await legs.release_parked(session, means, stream, leg, person, now=now)
+    await legs.settle_pending(session, act)

@@ -1,0 +1,114 @@
+"""Performed care without a price: priced again once its coding or the tables are corrected."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import ClassVar
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from claims import store
+from claims.domain.pricing import PricingRefused
+from claims.models import CareAct, Status, Stream, UnpricedCare
+from claims.usecases import balances, care, early
+from claims.usecases.means import Means
+from common.db import Sessions
+from common.errors import DomainError, Refusal
+from common.events.booking import ConsultationCompletedV1
+from common.events.envelope import Meta
+from common.events.payment import ShortV1
+from common.messaging import history, tasks
+from common.money import Cents
+
+_AT_ONCE = 1000  # of what a new release of the tables asks again
+
+
+class FeeAboveAgreed(DomainError):
+    """A correction of the coding never makes the consultation dearer than what was completed."""
+
+    code: ClassVar[str] = "fee-above-agreed"
+    refusal: ClassVar[Refusal] = Refusal.INVALID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coding:
+    """What the practitioner states instead; a fee only ever goes down."""
+
+    acts: Sequence[str]
+    overrun_qualifier: str | None
+    fee_cents: Cents | None
+
+
+async def correct(
+    session: AsyncSession, means: Means, appointment_id: UUID, coding: Coding | None, *, now: datetime
+) -> CareAct:
+    """Prices unpriced care, with a corrected coding if one is given.
+
+    Raises UnpricedUnknown, FeeAboveAgreed, PricingRefused: then all stays as it is.
+    """
+    stream = await store.lock_stream(session, appointment_id)
+    row = await store.get_unpriced(session, appointment_id)
+    if coding is not None:
+        row.completion = _coded(row.completion, coding)
+        row.corrections += 1
+        history.note(session, stream.id, "claims.coding-corrected", at=now)
+    return await _price(session, means, stream, row, now=now)
+
+
+async def try_again(session: AsyncSession, means: Means, appointment_id: UUID, *, now: datetime) -> None:
+    """With the tables of now; what they say when they refuse it as well is kept."""
+    stream = await store.lock_stream(session, appointment_id)
+    row = await store.find_unpriced(session, appointment_id)
+    if row is None:
+        return
+    try:
+        await _price(session, means, stream, row, now=now)
+    except PricingRefused as refused:
+        row.refusal, row.field, row.rule = refused.code, refused.field, refused.rule
+        row.table_version = means.tables.version
+
+
+async def plan_after_new_tables(sessions: Sessions, means: Means, *, now: datetime) -> None:
+    """At the start of a worker: what older tables refused is asked of these."""
+    async with sessions.begin() as session:
+        refused = await store.list_refused_by_others(session, means.tables.version, limit=_AT_ONCE)
+        for appointment_id in refused:
+            key = f"{appointment_id}:{means.tables.version[:16]}"
+            payload = {"appointment_id": str(appointment_id)}
+            tasks.add(session, "price-unpriced", key, due_at=now, payload=payload)
+
+
+def _coded(completion: dict[str, object], coding: Coding) -> dict[str, object]:
+    fee = completion["fee_cents"]
+    if coding.fee_cents is not None:
+        if not isinstance(fee, int) or coding.fee_cents > fee:
+            raise FeeAboveAgreed("the fee may only be lowered")
+        fee = coding.fee_cents
+    acts = [{"code": code} for code in coding.acts]
+    return completion | {"acts": acts, "overrun_qualifier": coding.overrun_qualifier, "fee_cents": fee}
+
+
+async def _price(
+    session: AsyncSession, means: Means, stream: Stream, row: UnpricedCare, *, now: datetime
+) -> CareAct:
+    """As known when the care was done; a row that the tables learnt later counts if that gives no price."""
+    event = ConsultationCompletedV1.model_validate_json(json.dumps(row.completion))
+    try:
+        act = await care.price_care(session, means, stream, event, known_at=event.completed_at, now=now)
+    except PricingRefused:
+        act = await care.price_care(session, means, stream, event, known_at=now, now=now)
+    await session.delete(row)
+    await session.flush()
+    await _catch_up(session, means, stream, now=now)
+    return act
+
+
+async def _catch_up(session: AsyncSession, means: Means, stream: Stream, *, now: datetime) -> None:
+    """Of all facts only a shortfall waits for the final price."""
+    for fact in await early.take_early_facts(session, stream.id):
+        if fact.type == ShortV1.type and stream.status is Status.PRICED:
+            event = ShortV1.model_validate_json(fact.body)
+            meta = Meta.model_validate(fact.headers)
+            await balances.take_short(session, means, event, meta, now=now)
