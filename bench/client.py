@@ -8,6 +8,9 @@ from contextlib import asynccontextmanager
 from time import perf_counter
 from typing import Any, NamedTuple, Self
 
+from local.errors import LocalError
+from local.processes import Child
+
 
 class Answer(NamedTuple):
     status: int
@@ -159,18 +162,23 @@ async def send_paced(
             group.create_task(send(number, await free.get(), request))
 
 
-async def until_ready(port: int, path: str, *, seconds: float = 60) -> None:
-    """Raises TimeoutError when `path` does not answer 200 in time."""
-    async with asyncio.timeout(seconds):
-        while True:
-            try:
-                connection = await Connection.open(port)
-                try:
-                    ready = (await connection.exchange(get(path))).answer.status
-                finally:
-                    connection.close()
-            except (OSError, ServerAway):
-                ready = 0
-            if ready == 200:  # noqa: PLR2004
-                return
-            await asyncio.sleep(0.01)
+async def until_ready(port: int, path: str, children: Sequence[Child], *, seconds: float = 90) -> None:
+    """Raises LocalError when `path` does not answer 200 in time, or one of the processes ends."""
+    deadline = perf_counter() + seconds
+    while await _status(port, path) != 200:  # noqa: PLR2004
+        ended = [each for each in children if each.returncode is not None]
+        if ended or perf_counter() > deadline:
+            said = "; ".join(f"{each.name}: {each.last_lines()}" for each in ended or children)
+            raise LocalError(f"{path} does not get ready. {said}")
+        await asyncio.sleep(0.01)
+
+
+async def _status(port: int, path: str) -> int:
+    try:
+        connection = await Connection.open(port)
+        try:
+            return (await connection.exchange(get(path))).answer.status
+        finally:
+            connection.close()
+    except (OSError, ServerAway):
+        return 0

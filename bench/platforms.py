@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,7 +15,6 @@ from bench.platform_process import READY
 from local import broker as embedded
 from local import postgres
 from local.configuration import SERVICES, Addresses, Broker, Secrets, as_environment, settings_of
-from local.errors import LocalError
 from local.front import Front
 from local.kept_clock import KeptClock
 from local.paths import REPOSITORY
@@ -45,7 +44,7 @@ async def one_process(directory: Path) -> AsyncIterator[Started]:
     child = await _start("platform", "bench.platform_process", str(directory), str(port), log=directory)
     try:
         ports = dict.fromkeys(SERVICES, port)
-        await _until_ready([child], ports, "")
+        await _until_ready([child], ports)
         async with asyncio.timeout(_READY_SECONDS):
             while not (directory / READY).exists():  # noqa: ASYNC110 - another process writes it
                 await asyncio.sleep(0.005)
@@ -92,8 +91,8 @@ async def apart(directory: Path) -> AsyncIterator[Started]:
                 child = await _start(f"{service}-{role}", service, role, log=directory, told=environment)
                 stack.push_async_callback(child.kill)
                 children.append(child)
-        await _until_ready(children, ports, "api")
-        await _until_ready(children, operations, "worker")
+        await _until_ready(children, ports)
+        await _until_ready(children, operations)
         yield Started(addresses, ports, dsns["booking"], kept, tuple(children))
 
 
@@ -114,10 +113,6 @@ async def _start(
     )
 
 
-async def _until_ready(children: list[Child], ports: Mapping[str, int], role: str) -> None:
+async def _until_ready(children: Sequence[Child], ports: Mapping[str, int]) -> None:
     for service, port in ports.items():
-        try:
-            await client.until_ready(port, f"/{service}/health/ready", seconds=_READY_SECONDS)
-        except TimeoutError:
-            said = "; ".join(f"{each.name}: {each.last_lines()}" for each in children)
-            raise LocalError(f"{service} {role} does not get ready. {said}") from None
+        await client.until_ready(port, f"/{service}/health/ready", children)

@@ -75,7 +75,7 @@ def show(console: Console, parts: Sequence[Part]) -> None:
     table = Table(title=r"ratios within one run: median \[range] of the repetitions", title_justify="left")
     for name in ("", "what", "ours", "baseline", "ratio", "goal", ""):
         right = name in {"ours", "baseline", "ratio"}
-        table.add_column(name, justify="right" if right else "left", no_wrap=name not in {"what", ""})
+        table.add_column(name, justify="right" if right else "left", no_wrap=True)
     for part in parts:
         table.add_section()
         for number, figure in enumerate(part.figures):
@@ -103,7 +103,7 @@ _BEGIN: Final = "<!-- figures: begin -->"
 _END: Final = "<!-- figures: end -->"
 
 
-def document(path: Path, parts: Sequence[Part], *, machine: str) -> None:
+def document(path: Path, parts: Sequence[Part], *, machine: str, left_out: Sequence[str]) -> None:
     """Puts the figures into a page, between its two marks. Raises ValueError where they are missing."""
     before, begin, rest = path.read_text(encoding="utf-8").partition(_BEGIN)
     _, end, after = rest.partition(_END)
@@ -126,6 +126,8 @@ def document(path: Path, parts: Sequence[Part], *, machine: str) -> None:
             lines.append(f"- ({part.letter}) rows counted: {counted}")
         if part.failure is not None:
             lines.append(f"- ({part.letter}) failed: {part.failure}")
+    if left_out:
+        lines.append(f"- not measured in this run: {', '.join(f'({letter})' for letter in left_out)}")
     text = "\n".join(lines)
     path.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
 

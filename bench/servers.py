@@ -10,9 +10,7 @@ import asyncpg
 
 from bench import client
 from bench.ground import CONNECTIONS, Account, Ground
-from local.errors import LocalError
 from local.platform import free_ports
-from local.processes import Child
 
 PATH: Final = "/booking/v1/appointments"
 _BARE_PATH: Final = "/appointments"
@@ -43,7 +41,7 @@ async def our_booking(ground: Ground, name: str) -> AsyncIterator[Server]:
     [port] = free_ports(1)
     child = await ground.start(name, "-m", "booking", "api", told=ground.booking(dsn, port=port))
     try:
-        await _ready(child, port, "/booking/health/ready")
+        await client.until_ready(port, "/booking/health/ready", [child])
         async with _looked_into(dsn) as (pool, offers):
             yield Server(port, name, pool, offers)
     finally:
@@ -58,19 +56,12 @@ async def bare_booking(ground: Ground, name: str) -> AsyncIterator[Server]:
     arguments = ("-m", "bench.baselines.bare_booking", str(port), str(CONNECTIONS), dsn)
     child = await ground.start(name, *arguments, told={})
     try:
-        await _ready(child, port, "/ready")
+        await client.until_ready(port, "/ready", [child])
         async with _looked_into(dsn) as (pool, offers):
             yield Server(port, name, pool, offers)
     finally:
         await child.kill()
         await ground.drop(name)
-
-
-async def _ready(child: Child, port: int, path: str) -> None:
-    try:
-        await client.until_ready(port, path)
-    except TimeoutError:
-        raise LocalError(f"{child.name} does not get ready: {child.last_lines()}") from None
 
 
 @asynccontextmanager
