@@ -21,7 +21,7 @@ _END_SECONDS: Final = 5
 CONSUMER: Final[Mapping[str, Any]] = {
     "session_timeout_ms": 1100,
     "heartbeat_interval_ms": 100,
-    "fetch_max_wait_ms": 10,
+    "fetch_max_wait_ms": 20,
     "retry_backoff_ms": 20,
     "enable_auto_commit": False,
     "auto_offset_reset": "earliest",

@@ -12,7 +12,7 @@ from aiokafka.errors import IllegalStateError
 from common.settings import KafkaSettings
 
 # The embedded broker holds every empty fetch for the whole wait and lets nobody rejoin for a session's time.
-_EMBEDDED: Final = {"session_timeout_ms": 1100, "heartbeat_interval_ms": 100, "fetch_max_wait_ms": 10}
+_EMBEDDED: Final = {"session_timeout_ms": 1100, "heartbeat_interval_ms": 100, "fetch_max_wait_ms": 20}
 _KAFKA: Final = {"session_timeout_ms": 45_000, "heartbeat_interval_ms": 3000, "fetch_max_wait_ms": 500}
 
 # A batch is sent as one unit; it must hold a body of 256 KiB and stay below the broker's limit of 1 MiB.
