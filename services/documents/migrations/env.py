@@ -1,7 +1,6 @@
 """Runs documents's migrations."""
 
-from documents.models import Base
-
 from common.migrations import run
+from documents.models import Base
 
 run(Base.metadata)
