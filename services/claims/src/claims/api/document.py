@@ -10,6 +10,7 @@ ABOUT: Final = About(
     ),
     tags={
         "access log": "Who read what about a patient",
+        "claims support": "What support and practitioners see and do about claims that need a person",
         "claims": "The final price, the claims and what the payers answered",
         "coverage": "Who insures a patient; the directory of complementary insurers",
         "internal": "Between services: needs the role service",

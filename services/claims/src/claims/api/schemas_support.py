@@ -13,7 +13,7 @@ from claims.models import CareAct, Leg, LineState, StoryEntry, UnpricedCare
 from claims.usecases.reports import Ageing, Span
 from claims.usecases.returns_files import FileReport, LineReport
 from claims.usecases.unpriced import Coding
-from common.events.base import ActCode
+from common.events.base import ActCode, Currency
 from common.events.booking import OverrunQualifier
 from common.money import Cents
 from common.web.schemas import In, Out
@@ -37,6 +37,7 @@ class UnpricedCareRead(Out):
     care_on: date
     acts: list[str]
     overrun_qualifier: str | None
+    currency: Currency
     fee_cents: int
     refusal: RefusalRead
     table_version: str
@@ -53,6 +54,7 @@ class UnpricedCareRead(Out):
             care_on=row.care_on,
             acts=[act["code"] for act in completed["acts"]],
             overrun_qualifier=completed["overrun_qualifier"],
+            currency="EUR",
             fee_cents=completed["fee_cents"],
             refusal=RefusalRead(code=row.refusal, field=row.field, rule=row.rule),
             table_version=row.table_version,
@@ -70,6 +72,7 @@ class CodingWrite(In):
 
     acts: Annotated[list[ActCode], Field(max_length=10)]
     overrun_qualifier: OverrunQualifier | None = None
+    currency: Currency = "EUR"
     fee_cents: PositiveCents | None = None
 
     def coding(self) -> Coding:
@@ -86,7 +89,7 @@ class StoryEntryRead(Out):
     leg_id: UUID | None
     payer_kind: str | None
     state: str
-    currency: str
+    currency: Currency
     amount_cents: int | None
     reason: str | None
     at: datetime
@@ -121,6 +124,7 @@ class AgeingSpanRead(Out):
     from_days: int
     to_days: int | None
     legs: int
+    currency: Currency
     owed_cents: int
 
     @classmethod
@@ -129,6 +133,7 @@ class AgeingSpanRead(Out):
             from_days=span.from_days,
             to_days=span.to_days,
             legs=span.legs,
+            currency="EUR",
             owed_cents=span.owed_cents,
         )
 
@@ -137,7 +142,7 @@ class AgeingRead(Out):
     """What a payer owes; late is what is past the seven working days."""
 
     payer: str
-    currency: str
+    currency: Currency
     legs: int
     owed_cents: int
     late_legs: int
@@ -167,6 +172,7 @@ class AgeingPage(Out):
 class StatementLegRead(Out):
     payer_kind: str
     payer: str
+    currency: Currency
     amount_cents: int
     paid_cents: int
     state: State
@@ -176,6 +182,7 @@ class StatementLegRead(Out):
         return cls(
             payer_kind=row.payer_kind,
             payer=row.payer,
+            currency="EUR",
             amount_cents=row.amount_cents,
             paid_cents=row.paid_cents,
             state=row.state,
@@ -187,6 +194,7 @@ class StatementLineRead(Out):
     care_act_id: UUID
     care_on: date
     completed_at: datetime
+    currency: Currency
     fee_cents: int
     advance_cents: int
     sponsor_cents: int
@@ -199,6 +207,7 @@ class StatementLineRead(Out):
             care_act_id=act.id,
             care_on=act.care_on,
             completed_at=act.completed_at,
+            currency="EUR",
             fee_cents=act.fee_cents,
             advance_cents=act.advance_cents,
             sponsor_cents=act.sponsor_cents,
@@ -209,7 +218,7 @@ class StatementLineRead(Out):
 class StatementPage(Out):
     """The sums are of the whole period, whatever the page."""
 
-    currency: str
+    currency: Currency
     fee_cents: int
     claimed_cents: int
     paid_cents: int

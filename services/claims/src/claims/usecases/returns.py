@@ -108,7 +108,7 @@ async def _apply_to_invoice(
         case ReturnKind.ACCEPTANCE:
             _accept(session, leg, line, now=now)
         case ReturnKind.PAYMENT | ReturnKind.TRANSFER:
-            await _pay(session, stream, leg, line, line.amount_cents, now=now)
+            await _pay(session, stream, leg, line, now=now)
         case ReturnKind.REJECT:
             await _reject(session, means, stream, leg, submission, line, now=now)
         case ReturnKind.REVERSAL:
@@ -127,45 +127,98 @@ async def _catch_up(
         await legs.acknowledge(session, means, stream, leg, submission, now=now)
 
 
-async def _pay(
-    session: AsyncSession, stream: Stream, leg: Leg, line: ReturnLine, amount: Cents | None, *, now: datetime
+async def _pay(session: AsyncSession, stream: Stream, leg: Leg, line: ReturnLine, *, now: datetime) -> None:
+    move = payment_move(leg.amount_cents, paid_cents=Cents(leg.paid_cents + (line.amount_cents or 0)))
+    await _take_money(session, stream, leg, line, move, "reversal", now=now)
+
+
+async def _reverse(
+    session: AsyncSession, stream: Stream, leg: Leg, line: ReturnLine, *, now: datetime
 ) -> None:
-    """Posts a payment and then whatever waited for it, until nothing moves any more."""
+    overtakes = leg.paid_cents == 0
+    move = Move.PAY if overtakes else Move.REVERSE  # it may overtake the payment that it takes back
+    await _take_money(session, stream, leg, line, move, "payment", now=now)
+
+
+async def _take_money(
+    session: AsyncSession,
+    stream: Stream,
+    leg: Leg,
+    line: ReturnLine,
+    move: Move,
+    waits_for: str,
+    *,
+    now: datetime,
+) -> None:
+    """A line of money waits until it fits, and posts nothing before; most fit at once."""
+    amount = line.amount_cents
     if amount is None or amount <= 0:
         _end(line, LineState.REFUSED, "amount-missing")
-        return
-    if amount > leg.amount_cents:
+    elif amount > leg.amount_cents:
         _end(line, LineState.REFUSED, "amount-above-claim")
-        return
-    if leg.paid_cents + amount > leg.amount_cents:
-        # It fits once money was taken back; until then it is shown, and posts nothing.
-        _end(line, LineState.WAITING, "reversal")
-        return
-    paid = Cents(leg.paid_cents + amount)
-    move = payment_move(leg.amount_cents, paid_cents=paid)
-    if move not in allowed(leg.state):
+    elif move not in allowed(leg.state):
         _end(line, LineState.REFUSED, f"leg-is-{leg.state.value}")
-        return
+    else:
+        _end(line, LineState.WAITING, waits_for)
+        await session.flush()
+        await _settle_waiting(session, stream, leg, now=now)
+
+
+async def _settle_waiting(session: AsyncSession, stream: Stream, leg: Leg, *, now: datetime) -> None:
+    """Posts what fits, until nothing more does: in every order of arrival the same lines are posted.
+
+    A payment waits because with it more than the claim would be paid, a reversal because it takes back more
+    than was paid. Where one of each waits they fit together, as none is above the claim.
+    """
+    while True:
+        waiting = await store.list_waiting_lines(session, leg.id)
+        taken_back = [each for each in waiting if each.kind == ReturnKind.REVERSAL.value]
+        paid = [each for each in waiting if each.kind != ReturnKind.REVERSAL.value]
+        lines = [each for each in paid if leg.paid_cents + _cents(each) <= leg.amount_cents][:1]
+        lines = lines or [each for each in taken_back if _cents(each) <= leg.paid_cents][:1]
+        lines = lines or (paid[:1] + taken_back[:1] if paid and taken_back else [])
+        if not lines:
+            return
+        for each in lines:
+            if each in paid:
+                await _post_payment(session, stream, leg, each, _cents(each), now=now)
+            else:
+                _post_reversal(session, stream, leg, each, _cents(each), now=now)
+        await session.flush()
+
+
+def _cents(line: ReturnLine) -> Cents:
+    return Cents(line.amount_cents or 0)
+
+
+async def _post_payment(
+    session: AsyncSession, stream: Stream, leg: Leg, line: ReturnLine, amount: Cents, *, now: datetime
+) -> None:
+    paid = Cents(leg.paid_cents + amount)
     _post(session, leg, line, ReturnKind.PAYMENT, amount, now=now)
     leg.paid_cents = paid
+    move = payment_move(leg.amount_cents, paid_cents=paid)
     story.move(session, leg, move, now=now, amount_cents=amount)
     leg.reject_code = leg.reject_family = None
     _end(line, LineState.APPLIED, None)
     outbox.add(session, stream, LegPaidV1(**legs.about(leg), paid_cents=paid), now=now)
     if leg.state is State.PAID:
         await balances.settle_of_leg(session, stream, leg, now=now)
-    await _take_up_waiting(session, stream, leg, now=now)
 
 
-async def _take_up_waiting(session: AsyncSession, stream: Stream, leg: Leg, *, now: datetime) -> None:
-    """One posting may let the next one in; each that is taken up looks again itself."""
-    for waiting in await store.list_waiting_lines(session, leg.id):
-        if waiting.state is not LineState.WAITING:
-            continue
-        if waiting.kind == ReturnKind.REVERSAL.value:
-            await _reverse(session, stream, leg, waiting, now=now)
-        else:
-            await _pay(session, stream, leg, waiting, waiting.amount_cents, now=now)
+def _post_reversal(
+    session: AsyncSession, stream: Stream, leg: Leg, line: ReturnLine, amount: Cents, *, now: datetime
+) -> None:
+    _post(session, leg, line, ReturnKind.REVERSAL, amount, now=now)
+    leg.paid_cents, leg.reversed_cents = (
+        Cents(leg.paid_cents - amount),
+        Cents(leg.reversed_cents + amount),
+    )
+    story.move(session, leg, Move.REVERSE, now=now, amount_cents=amount)
+    if leg.paid_cents >= leg.amount_cents:
+        story.move(session, leg, Move.PAY, now=now, reason="paid-again-before")
+    _end(line, LineState.APPLIED, None)
+    outbox.add(session, stream, LegReversedV1(**legs.about(leg), reversed_cents=amount), now=now)
 
 
 async def _reject(
@@ -208,33 +261,6 @@ async def _reject(
         await balances.open_for_leg(session, means, stream, leg, now=now)
 
 
-async def _reverse(
-    session: AsyncSession, stream: Stream, leg: Leg, line: ReturnLine, *, now: datetime
-) -> None:
-    amount = line.amount_cents
-    if amount is None or amount <= 0:
-        _end(line, LineState.REFUSED, "amount-missing")
-        return
-    if amount > leg.amount_cents:
-        _end(line, LineState.REFUSED, "amount-above-claim")
-        return
-    if amount > leg.paid_cents:
-        _end(line, LineState.WAITING, "payment")  # it has overtaken the payment that it takes back
-        return
-    if Move.REVERSE not in allowed(leg.state):
-        _end(line, LineState.REFUSED, f"leg-is-{leg.state.value}")
-        return
-    _post(session, leg, line, ReturnKind.REVERSAL, amount, now=now)
-    leg.paid_cents, leg.reversed_cents = (
-        Cents(leg.paid_cents - amount),
-        Cents(leg.reversed_cents + amount),
-    )
-    story.move(session, leg, Move.REVERSE, now=now, amount_cents=amount)
-    _end(line, LineState.APPLIED, None)
-    outbox.add(session, stream, LegReversedV1(**legs.about(leg), reversed_cents=amount), now=now)
-    await _take_up_waiting(session, stream, leg, now=now)
-
-
 def _accept(session: AsyncSession, leg: Leg, line: ReturnLine, *, now: datetime) -> None:
     if Move.ACCEPT in allowed(leg.state):
         story.move(session, leg, Move.ACCEPT, now=now)
@@ -265,7 +291,8 @@ async def _transfer(
         return
     for (stream, leg, submission), cents in zip(due, left, strict=True):
         await _catch_up(session, means, stream, leg, submission, now=now)
-        await _pay(session, stream, leg, line, cents, now=now)
+        await _post_payment(session, stream, leg, line, cents, now=now)
+        await _settle_waiting(session, stream, leg, now=now)
 
 
 def _post(
