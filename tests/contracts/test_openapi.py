@@ -60,6 +60,13 @@ def test_the_platform_document_holds_every_operation_of_the_services() -> None:
     assert {each["operationId"] for _, _, each in operations(PLATFORM)} == ours
 
 
+@pytest.mark.parametrize("name", CURRENT)
+def test_every_value_of_an_enum_has_a_name_in_generated_code(name: str) -> None:
+    for part in _parts(CURRENT[name]):
+        if "" in (part.get("enum") or ()):
+            assert len(part["x-enum-varnames"]) == len(part["enum"])
+
+
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_an_example_fits_its_schema_and_no_field_of_it_is_unknown(operation: dict[str, Any]) -> None:
     found = list(_illustrated(operation))

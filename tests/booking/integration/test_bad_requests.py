@@ -241,3 +241,31 @@ async def test_a_wrong_path_and_a_wrong_method_are_problems_too(client) -> None:
 
     assert (path.status_code, method.status_code) == (404, 405)
     assert {each.headers["content-type"] for each in (path, method)} == {"application/problem+json"}
+
+
+@pytest.mark.parametrize(
+    "path", ["/practitioners?available_before={}", "/offers?profession=physician&from={}"]
+)
+@pytest.mark.parametrize("number", ["0", "0.5", "1763805600"])
+async def test_a_time_in_a_query_is_text_and_never_a_number(client, path, number) -> None:
+    answer = await client.get(path.format(number))
+
+    assert answer.status_code == 422
+    assert [each["code"] for each in answer.json()["errors"]] == ["time-as-number"]
+
+
+@pytest.mark.parametrize("character", ["\u0085", "\u001e", "\ufeff"])
+async def test_an_address_of_mail_holds_nothing_that_languages_read_differently(client, character) -> None:
+    body = {
+        "relation": "self",
+        "first_names": "Camille",
+        "birth_name": "Lorrain",
+        "birth_date": "1985-06-15",
+        "sex": "female",
+        "email": f"a{character}b@patients.example",
+    }
+
+    answer = await client.post("/patients", json=body, headers=keyed(PATIENT))
+
+    assert answer.status_code == 422
+    assert [each["pointer"] for each in answer.json()["errors"]] == ["/body/email"]

@@ -1,9 +1,9 @@
 """Base classes of bodies: strict on the way in, complete and in UTC on the way out."""
 
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 _STRICT = frozenset({"int", "bool", "float"})
@@ -54,6 +54,10 @@ def _written_as_text(value: Any) -> Any:
     if isinstance(value, (date, timedelta)):
         return value
     raise PydanticCustomError("time_as_number", "Input should be text in ISO 8601")
+
+
+QueryTime = Annotated[AwareDatetime, BeforeValidator(_written_as_text)]
+QueryDate = Annotated[date, BeforeValidator(_written_as_text)]
 
 
 class In(BaseModel):

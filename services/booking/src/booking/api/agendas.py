@@ -6,7 +6,6 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
-from pydantic import AwareDatetime
 
 from booking import store
 from booking.api.auth import AgendaCaller
@@ -19,11 +18,12 @@ from common.web.auth import Role
 from common.web.deps import Cursor, CursorKey, Limit, Now, Reading, Transaction
 from common.web.etags import IfMatchOptional
 from common.web.problems import responses
+from common.web.schemas import QueryTime
 
 router = APIRouter(prefix="/booking/v1", tags=["agendas"])
 
-From = Annotated[AwareDatetime | None, Query(alias="from", description="Now, unless later")]
-To = Annotated[AwareDatetime | None, Query(alias="to")]
+From = Annotated[QueryTime | None, Query(alias="from", description="Now, unless later")]
+To = Annotated[QueryTime | None, Query(alias="to")]
 
 
 @router.put("/practitioners/{practitioner_id}/agenda", responses=responses(404, 412, 428))

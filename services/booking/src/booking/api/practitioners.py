@@ -4,7 +4,6 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
-from pydantic import AwareDatetime
 
 from booking import store
 from booking.api.auth import AdministratorCaller
@@ -22,6 +21,7 @@ from common.web.deps import Cursor, CursorKey, Limit, Now, Reading, Transaction
 from common.web.etags import IfMatch
 from common.web.idempotency import IdempotencyKey
 from common.web.problems import responses
+from common.web.schemas import QueryTime
 
 router = APIRouter(prefix="/booking/v1/practitioners", tags=["practitioners"])
 
@@ -57,7 +57,7 @@ async def list_practitioners(
     profession: Annotated[Profession | None, Query()] = None,
     specialty: Annotated[SpecialtyCode | None, Query()] = None,
     q: Annotated[str | None, Query(max_length=100, description="Words of name or city")] = None,
-    available_before: Annotated[AwareDatetime | None, Query()] = None,
+    available_before: Annotated[QueryTime | None, Query()] = None,
 ) -> PractitionerPage:
     """A search by name, city, profession and free time; in the order of names."""
     found = await store.list_practitioners(

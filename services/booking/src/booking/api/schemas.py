@@ -54,7 +54,11 @@ def _plausible(day: date) -> date:
 
 Name = Annotated[str, Field(min_length=1, max_length=100)]
 Phone = Annotated[str, Field(pattern=r"^\+?[0-9 ().-]{4,24}$")]
-Email = Annotated[str, Field(max_length=254, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$")]
+# What counts as a blank differs between the languages of clients: those they do not agree on are named.
+_IN_EMAIL: Final = r"[^@\s\u0000-\u001f\u007f-\u009f\ufeff]+"
+Email = Annotated[str, Field(max_length=254, pattern=rf"^{_IN_EMAIL}@{_IN_EMAIL}\.{_IN_EMAIL}$")]
+# A generator that names the values of an enum has no name for the empty one.
+Title = Annotated[Literal["Docteur", ""], Field(json_schema_extra={"x-enum-varnames": ["DOCTEUR", "NONE"]})]
 Rpps = Annotated[str, Field(pattern=r"^[0-9]{11}$")]
 BillingNumber = Annotated[str, Field(pattern=r"^[0-9]{9}$")]
 TimeZone = Annotated[str, Field(max_length=64), AfterValidator(_known_zone)]
@@ -95,7 +99,7 @@ class PractitionerCreate(In):
     fee_cents: FeeCents
     biller_id: UUID | None = Field(default=None, description="The practitioner, unless somebody else bills")
     billing_number: BillingNumber | None = None
-    title: Literal["Docteur", ""] = ""
+    title: Title = ""
     first_name: Name
     last_name: Name
     display_name: Name
@@ -126,7 +130,7 @@ class PractitionerUpdate(In):
     fee_cents: FeeCents | None = None
     biller_id: UUID | None = None
     billing_number: BillingNumber | None = None
-    title: Literal["Docteur", ""] | None = None
+    title: Title | None = None
     first_name: Name | None = None
     last_name: Name | None = None
     display_name: Name | None = None

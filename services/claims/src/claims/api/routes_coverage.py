@@ -1,6 +1,5 @@
 """Coverage of patients, the AMC directory and sponsors' offers: HTTP in, use case, HTTP out."""
 
-from datetime import date
 from typing import Annotated
 from uuid import UUID
 
@@ -26,6 +25,7 @@ from common.web.etags import IfMatchOptional
 from common.web.idempotency import IdempotencyKey
 from common.web.openapi import bounded
 from common.web.problems import responses
+from common.web.schemas import QueryDate
 
 router = APIRouter(prefix="/claims/v1", tags=["coverage"])
 
@@ -83,7 +83,7 @@ async def search_amc_directory(
     means: MeansDep,
     now: Now,
     q: Annotated[str, Query(min_length=2, max_length=64)],
-    on: Annotated[date | None, Query(description="the care date; today when left out")] = None,
+    on: Annotated[QueryDate | None, Query(description="the care date; today when left out")] = None,
 ) -> AmcList:
     """By the start of the number or a part of the name."""
     rows = means.tables.search_amc(q, on=on or day_in_paris(now))

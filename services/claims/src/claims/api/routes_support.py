@@ -1,6 +1,6 @@
 """What support, practitioners and operations see and do about claims: HTTP in, use case, HTTP out."""
 
-from datetime import date, datetime
+from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
@@ -31,6 +31,7 @@ from common.web.auth import CallerDep, Role, requires
 from common.web.deps import Cursor, CursorKey, Limit, Now, Reading, SessionsDep, Transaction
 from common.web.idempotency import IdempotencyKey
 from common.web.problems import responses
+from common.web.schemas import QueryDate
 
 router = APIRouter(prefix="/claims/v1", tags=["claims support"])
 
@@ -208,8 +209,8 @@ async def read_statement(
     practitioner_id: UUID,
     caller: CallerDep,
     reading_: Reading,
-    first_on: Annotated[date, Query(alias="from")],
-    last_on: Annotated[date, Query(alias="to")],
+    first_on: Annotated[QueryDate, Query(alias="from")],
+    last_on: Annotated[QueryDate, Query(alias="to")],
     cursor: Cursor,
     limit: Limit,
     key: CursorKey,
