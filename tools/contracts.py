@@ -49,7 +49,7 @@ def _write(files: dict[Path, str]) -> list[str]:
 
 def _stale(files: dict[Path, str]) -> list[str]:
     found = [
-        f"{path.relative_to(ROOT)} is stale: run `make contracts`"
+        f"{path.relative_to(ROOT)} is stale: run `make docs`"
         for path, content in files.items()
         if not path.exists() or path.read_text(encoding="utf-8") != content
     ]

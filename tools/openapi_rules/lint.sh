@@ -5,7 +5,7 @@ cd "$(dirname "$0")/../.."
 rules=tools/openapi_rules
 tools=build/node
 
-if ! command -v npm >/dev/null || ! node -e 'process.exit(parseInt(process.versions.node) < 20)' 2>/dev/null; then
+if ! command -v npm >/dev/null || ! node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null; then
     echo "contracts-lint: needs node 20 or newer and npm; install them and try again" >&2
     exit 1
 fi

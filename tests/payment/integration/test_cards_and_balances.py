@@ -25,6 +25,7 @@ async def test_a_card_is_saved_with_its_mandate_and_without_its_number(desk: Des
     assert card["mandate"] == {
         "text_version": "2026-01",
         "reason": "patient-balance",
+        "currency": "EUR",
         "ceiling_cents": 5000,
         "within_days": 90,
         "accepted_at": "2030-06-01T09:00:00Z",
