@@ -127,3 +127,17 @@ async def test_care_that_waits_for_its_price_is_not_ended_by_a_late_fact(world, 
     [outcome] = await world.hear(getattr(facts, end)(sequence=9))
 
     assert (outcome.ending.value, outcome.code) == ("ignored", "care-performed")
+
+
+async def test_support_asks_for_a_price_again_and_is_told_why_there_is_none(
+    world, client, given_coverage, tmp_path
+) -> None:
+    facts = await given_unpriced(world, given_coverage, acts=("TCZ",))
+    url = f"/appointments/{facts.appointment_id}/unpriced-care/pricing"
+
+    refused = await client.post(url, headers=keyed(SUPPORT))
+    object.__setattr__(world.means, "tables", _tables_with_act("TCZ", tmp_path))
+    priced = await client.post(url, headers=keyed(SUPPORT))
+
+    assert (refused.status_code, refused.json()["type"]) == (422, "urn:problem:no-tariff")
+    assert (priced.status_code, priced.json()["state"]) == (200, "priced"), priced.text
