@@ -10,7 +10,9 @@ import httpx
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from claims.domain.asking import Exemption, ExemptionKind
-from claims.domain.claimfile import Batch, to_json
+from claims.domain.b2 import BatchUnrenderable
+from claims.domain.claimfile import Batch
+from claims.domain.rendering import Format, Renderer, renderer_of
 from claims.domain.returns import PayerReturn, ReturnKind
 from claims.domain.rights import RightsAnswer, RightsQuestion, RightsStatus
 from common.money import Cents
@@ -71,27 +73,40 @@ class _Page(BaseModel):
 
 
 class HttpGateway:
-    """The gateway's neutral JSON over HTTP, version 1 of the claim file."""
+    """The gateway over HTTP: lots in a versioned format, returns in the neutral JSON."""
 
-    def __init__(self, client: httpx.AsyncClient) -> None:
+    def __init__(self, client: httpx.AsyncClient, renderer: Renderer) -> None:
         self._client = client
+        self._renderer = renderer
 
     @classmethod
-    def at(cls, url: str, key: str, *, transport: httpx.AsyncBaseTransport | None = None) -> "HttpGateway":
+    def at(
+        cls,
+        url: str,
+        key: str,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        format_: Format = "json-1",
+        unconfirmed: bool = False,
+    ) -> "HttpGateway":
         return cls(
             httpx.AsyncClient(
                 base_url=url.rstrip("/"),
                 headers={"Authorization": f"Bearer {key}"},
                 timeout=httpx.Timeout(timedelta(seconds=15).total_seconds(), connect=2),
                 transport=transport,
-            )
+            ),
+            renderer_of(format_, unconfirmed=unconfirmed),
         )
 
     async def send(self, batch: Batch) -> None:
         try:
-            answer = await self._client.post(
-                "/batches", json=to_json(batch), headers={"Idempotency-Key": str(batch.id)}
-            )
+            rendered = self._renderer.render(batch)
+        except BatchUnrenderable as error:
+            raise GatewayRefused(f"{error.field}: {error.rule}") from error
+        headers = {"Idempotency-Key": str(batch.id), "Content-Type": rendered.media_type}
+        try:
+            answer = await self._client.post("/batches", content=rendered.content, headers=headers)
         except httpx.HTTPError as error:
             raise GatewayAway(type(error).__name__) from error
         _check(answer)

@@ -5,6 +5,7 @@ from datetime import timedelta
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
+from claims.domain.rendering import Format
 from claims.domain.terms import Terms
 from common.settings import Piece, RetentionSettings, ServiceSettings
 
@@ -33,6 +34,8 @@ class Settings(ServiceSettings):
     retention: ClaimsRetention = ClaimsRetention()
     gateway_url: str  # POST {gateway_url}/batches, GET {gateway_url}/returns
     gateway_key: SecretStr
+    gateway_format: Format = "json-1"
+    gateway_unconfirmed: bool = False  # true: b2-0 also writes the positions that no source confirms
     rights_url: str | None = None  # POST {rights_url}/rights and /amc-rights; none: what is declared counts
     claiming: ClaimingSettings = ClaimingSettings()
 

@@ -18,6 +18,7 @@ from claims.clients import (
     RightsAway,
     RightsService,
 )
+from claims.domain.rendering import Format
 from claims.domain.rights import RightsAnswer, RightsStatus
 from claims.usecases import coverage, legs, quotes, returns, rights, unpriced
 from claims.usecases.means import Means
@@ -43,8 +44,15 @@ class Resources:
     rights: RightsService | None = None  # none: what patients declare counts
 
 
-def http_gateway(url: str, key: str, *, transport: httpx.AsyncBaseTransport | None = None) -> HttpGateway:
-    return HttpGateway.at(url, key, transport=transport)
+def http_gateway(
+    url: str,
+    key: str,
+    *,
+    transport: httpx.AsyncBaseTransport | None = None,
+    format_: Format = "json-1",
+    unconfirmed: bool = False,
+) -> HttpGateway:
+    return HttpGateway.at(url, key, transport=transport, format_=format_, unconfirmed=unconfirmed)
 
 
 def http_rights(

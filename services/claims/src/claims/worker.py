@@ -52,7 +52,12 @@ async def run(
     engine = engine_of(settings.postgres, name="claims-worker", pool=settings.postgres.worker_pool)
     sessions = sessions_of(engine, wake)
     key = settings.gateway_key.get_secret_value()
-    gateway = http_gateway(settings.gateway_url, key)
+    gateway = http_gateway(
+        settings.gateway_url,
+        key,
+        format_=settings.gateway_format,
+        unconfirmed=settings.gateway_unconfirmed,
+    )
     rights = http_rights(settings.rights_url, key) if settings.rights_url is not None else None
     try:
         await start_polling(sessions, now=clock.now())
