@@ -7,6 +7,7 @@ from uuid import UUID
 from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, Field, model_validator
+from pydantic.config import JsonDict
 
 from booking.domain import agenda, identity
 from booking.domain.agenda import ExceptionKind, Mode
@@ -52,13 +53,18 @@ def _plausible(day: date) -> date:
     return day
 
 
+def _name_the_empty_one(schema: JsonDict) -> None:
+    """Generated code has a name for each value of an enum, and cannot say the default by such a name."""
+    schema["x-enum-varnames"] = ["DOCTEUR", "NONE"]
+    schema.pop("default", None)
+
+
 Name = Annotated[str, Field(min_length=1, max_length=100)]
 Phone = Annotated[str, Field(pattern=r"^\+?[0-9 ().-]{4,24}$")]
 # What counts as a blank differs between the languages of clients: those they do not agree on are named.
 _IN_EMAIL: Final = r"[^@\s\u0000-\u001f\u007f-\u009f\ufeff]+"
 Email = Annotated[str, Field(max_length=254, pattern=rf"^{_IN_EMAIL}@{_IN_EMAIL}\.{_IN_EMAIL}$")]
-# A generator that names the values of an enum has no name for the empty one.
-Title = Annotated[Literal["Docteur", ""], Field(json_schema_extra={"x-enum-varnames": ["DOCTEUR", "NONE"]})]
+Title = Annotated[Literal["Docteur", ""], Field(json_schema_extra=_name_the_empty_one)]
 Rpps = Annotated[str, Field(pattern=r"^[0-9]{11}$")]
 BillingNumber = Annotated[str, Field(pattern=r"^[0-9]{9}$")]
 TimeZone = Annotated[str, Field(max_length=64), AfterValidator(_known_zone)]
