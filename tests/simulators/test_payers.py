@@ -245,3 +245,51 @@ async def test_the_books_are_there_after_the_process_is_gone(dsn, clock) -> None
     clock.shift = timedelta(minutes=2)
     async with running(dsn, clock) as (payers, _):
         assert await answers(payers, cursor) == [PAID]
+
+
+async def ask_rights(payers: httpx.AsyncClient, **asked: Any) -> httpx.Response:
+    question = {"care_on": "2030-06-03", "nir": NIR, "ame_number": None, "born_on": None} | asked
+    return await payers.post("/rights", json=question)
+
+
+async def test_rights_are_open_for_the_month_of_care_unless_scripted(apps) -> None:
+    payers, _ = apps
+    of_amc = {"care_on": "2030-06-03", "amc_number": "99100001", "member_number": "A1"}
+
+    fund = (await ask_rights(payers)).json()
+    amc = (await payers.post("/amc-rights", json=of_amc)).json()
+
+    assert (fund["status"], fund["valid_from"], fund["exemptions"]) == ("open", "2030-06-01", None)
+    assert fund["valid_to"] >= "2030-06-30"
+    assert amc["status"] == "open"
+    assert fund["reference"] != amc["reference"]
+    assert (await ask_rights(payers)).json() == fund
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "status", "answered"),
+    [("closed", 200, "closed"), ("unknown", 200, "unknown"), ("slow", 200, "open"), ("down", 503, None)],
+)
+async def test_rights_answer_as_scripted_for_one_person(apps, behaviour, status, answered) -> None:
+    payers, scripted = apps
+    script = {"service": "amo", "member": NIR, "behaviour": behaviour, "delay_seconds": 0, "times": 1}
+    assert (await scripted.post("/rights-scripts", json=script)).status_code == 201
+
+    other = await ask_rights(payers, nir="255081416802538")
+    asked = await ask_rights(payers)
+    again = await ask_rights(payers)
+
+    assert (asked.status_code, asked.json().get("status")) == (status, answered)
+    assert (other.json()["status"], again.json()["status"]) == ("open", "open")
+
+
+async def test_exemptions_are_told_and_a_wrong_key_is_told_nothing(apps) -> None:
+    payers, scripted = apps
+    told = [{"kind": "ald", "valid_from": "2020-01-01", "valid_to": None}]
+    await scripted.post("/rights-scripts", json={"behaviour": "open", "exemptions": told})
+
+    assert (await ask_rights(payers)).json()["exemptions"] == told
+    await scripted.delete("/rights-scripts")
+    assert (await ask_rights(payers)).json()["exemptions"] is None
+    payers.headers["Authorization"] = "Bearer wrong"
+    assert (await ask_rights(payers)).status_code == 401

@@ -336,3 +336,44 @@ async def test_a_sponsor_pays_its_part_for_who_has_the_code(world, client, given
     assert (replay.json()["id"], replay.json()["code"]) == (made.json()["id"], None)
     [(_, quote)] = await world.published(facts.appointment_id)
     assert (quote["sponsor_cents"], quote["advance_cents"]) == (500, 250)
+
+
+@pytest.mark.parametrize(
+    ("changes", "coverage", "care_on", "refusal", "field"),
+    [
+        ({}, {}, "2015-01-01", "no-tariff", "acts"),
+        (
+            {"fee_cents": 4000},
+            {"nir": NIR, "exemptions": [{"kind": "css", "from": "2020-01-01"}]},
+            "2030-06-03",
+            "overrun-forbidden",
+            "fee_cents",
+        ),
+        ({"zone": "reunion"}, {}, "2030-06-03", "no-tariff", "acts"),
+    ],
+    ids=["before the tables", "CSS with an overrun", "zone without a row"],
+)
+async def test_a_question_without_a_price_is_refused_with_its_field_and_rule(
+    client, changes, coverage, care_on, refusal, field
+) -> None:
+    practice = {
+        "profession": "physician",
+        "specialty": "01",
+        "sector": "s1",
+        "third_party_payment": "full",
+        "fee_cents": 2500,
+    }
+    asked = {
+        "practice": practice | changes,
+        "care_on": care_on,
+        "coverage": coverage,
+        "pathway": "regular-doctor",
+        "territory": "near",
+    }
+
+    answer = await client.post("/previews", json=asked, headers=PATIENT)
+
+    assert (answer.status_code, answer.json()["type"]) == (422, f"urn:problem:{refusal}"), answer.text
+    [wrong] = answer.json()["errors"]
+    assert wrong["pointer"] == f"/question/{field}"
+    assert wrong["code"]
