@@ -81,8 +81,10 @@ contracts: .state/setup  ## generated files are current and compatible with what
 contracts-lint:  ## spectral, redocly and the AsyncAPI parser find nothing in the documents; needs node
 	@sh tools/openapi_rules/lint.sh
 
-docs: .state/setup  ## schemas, examples, events.md, AsyncAPI and OpenAPI from the models
+docs: .state/setup  ## schemas, examples, events.md, AsyncAPI and OpenAPI from the models; the site in build/site
 	@$(BIN)/python -m tools.contracts
+	@$(BIN)/python -m mkdocs build --quiet --strict
+	@echo "docs: build/site/index.html"
 
 release: .state/setup  ## the contract as it is now becomes the baseline of compatibility
 	@$(BIN)/python -m tools.contracts --release "$(or $(REASON),say why with REASON=)"

@@ -126,6 +126,7 @@ def _say_where(platform: Platform, console: Console) -> None:
     for service in SERVICES:
         console.print(f"  {service:10} {platform.addresses.apis[service]}/{service}/openapi.json")
     front = platform.addresses.front
+    console.print(f"  {'reference':10} {front}/docs")
     form = "-d grant_type=urn:dev:person -d role=patient -d subject=UUID"
     console.print(f"  {'tokens':10} curl {form} {front}{ISSUER}/token")
 

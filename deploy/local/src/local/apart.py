@@ -20,6 +20,7 @@ from local.front import Front
 from local.kept_clock import KeptClock
 from local.platform import Platform, check_connections, claim_port, free_ports, serving
 from local.processes import Child, start_child
+from local.reference_pages import at, reference_pages
 from local.republish import topics_with_partitions
 from local.simulators import mount_simulators
 
@@ -48,7 +49,9 @@ async def in_processes(directory: Path, *, port: int) -> AsyncIterator[Platform]
         operations = dict(zip(SERVICES, numbers[len(SERVICES) :], strict=True))
         addresses = Addresses.apart(port, apis)
 
-        front = Front({name: f"{address}/{name}/openapi.json" for name, address in addresses.apis.items()})
+        documents = {name: f"{address}/{name}/openapi.json" for name, address in addresses.apis.items()}
+        front = Front(documents | {"docs": "/docs"})
+        front.mount("/docs", reference_pages({name: at(address) for name, address in documents.items()}))
         simulators = database.dsn("simulators")
         await mount_simulators(stack, front, dsn=simulators, clock=clock, kept=kept, addresses=addresses)
         await stack.enter_async_context(serving(front, listener))

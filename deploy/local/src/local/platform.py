@@ -37,6 +37,7 @@ from local.errors import LocalError
 from local.front import Front, start_lifespan
 from local.kept_clock import KeptClock
 from local.paths import REPOSITORY
+from local.reference_pages import of_app, reference_pages
 from local.republish import republish, topics_with_partitions
 from local.simulators import mount_simulators
 
@@ -126,12 +127,13 @@ async def in_one_process(directory: Path, *, port: int) -> AsyncIterator[Platfor
         addresses = Addresses.behind_one_port(port)
         reached = Broker(broker.bootstrap_servers, "embedded")
 
-        front = Front({name: f"/{name}/openapi.json" for name in SERVICES})
+        front = Front({name: f"/{name}/openapi.json" for name in SERVICES} | {"docs": "/docs"})
         await mount_simulators(
             stack, front, dsn=dsns["simulators"], clock=clock, kept=kept, addresses=addresses
         )
         stop = asyncio.Event()
         workers: list[Callable[[], Coroutine[Any, Any, None]]] = []
+        documents = {}
         for service in SERVICES:
             told = settings_of(
                 service,
@@ -147,8 +149,10 @@ async def in_one_process(directory: Path, *, port: int) -> AsyncIterator[Platfor
             app = import_module(f"{service}.api.app").create_app(settings, clock=clock, wake=wake)
             await start_lifespan(stack, app)
             front.mount(f"/{service}", app)
+            documents[service] = of_app(app)
             run = import_module(f"{service}.worker").run
             workers.append(partial(run, settings, clock=clock, wake=wake, stop=stop))
+        front.mount("/docs", reference_pages(documents))
         async with serving(front, listener), _working(workers, stop):
             # with the workers at work: they make room for the next portion
             republished = await republish(dsns, broker.bootstrap_servers)
