@@ -20,7 +20,7 @@ on = $(filter-out 0 no false,$($(1)))
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup lock fmt lint types imports contracts contracts-lint rules check test run bench docs release migrate migration \
-	drill documents-check clean
+	drill documents-check fuzz clients clean
 
 help:  ## this list
 	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
@@ -43,11 +43,25 @@ drill: .state/setup  ## kills the running platform N times at points that SEED p
 documents-check: .state/setup  ## mentions, PDF/A, PDF/UA, signature and QR code of every document of the journeys
 	@$(BIN)/python -m local.documents_check $(ARGS)
 
+fuzz: .state/setup build/fuzz/.ready  ## schemathesis on every service with tokens of every role; SEED=n, ARGS="--role patient"
+	@$(BIN)/python -m tools.fuzz --seed $(SEED) $(ARGS)
+
+clients: .state/setup build/clients/env/.ready  ## clients in four languages, compiled; two of them play journeys; needs node, java, mvn
+	@$(BIN)/python -m tools.clients $(ARGS)
+
 ##@ Work on it
 setup: .state/setup  ## the environment in .venv, from requirements.lock
 
 .state/setup: requirements.lock $(MANIFESTS) tools/setup.sh
 	@PYTHON="$(PYTHON)" MEMBERS="$(MEMBERS)" sh tools/setup.sh
+	@touch $@
+
+# tools that want other versions than the services have get environments of their own
+build/fuzz/.ready: tools/fuzz/requirements.txt | .state/setup
+build/clients/env/.ready: tools/clients/requirements.txt | .state/setup
+build/fuzz/.ready build/clients/env/.ready:
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(@D)
+	@VIRTUAL_ENV=$(@D) $(BIN)/uv pip install --quiet --requirement $<
 	@touch $@
 
 lock: .state/setup  ## requirements.lock anew from the pyproject.toml files; ARGS="--upgrade" takes newer versions
