@@ -40,7 +40,7 @@ _INTEGER: Final = {
 _EMPTY: Final = {
     "typescript": re.compile(r"^        \w+: (?:Record<string, never>|any);$", re.MULTILINE),
     "python": re.compile(r"^    __properties: ClassVar\[List\[str\]\] = \[\]$", re.MULTILINE),
-    "java": re.compile(r"private Object (?!instance)\w+", re.MULTILINE),
+    "java": re.compile(r"private Object (?!instance)\w+;"),
     "kotlin": re.compile(r"^class \w+ *\(\s*\)|val \w+: kotlin\.Any\b", re.MULTILINE),
 }
 
