@@ -5,7 +5,8 @@ from pathlib import Path
 import httpx
 
 from local.front import Front
-from local.reference_pages import Load, reference_pages
+from local.platform import claim_port, serving
+from local.reference_pages import Load, at, reference_pages
 
 API = Path(__file__).parents[2] / "docs/openapi"
 SERVICES = ("booking", "payment", "claims", "documents")
@@ -59,3 +60,11 @@ async def test_the_root_names_the_reference_and_other_pages_and_methods_are_refu
         refused = await client.post("/docs")
 
     assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD")
+
+
+async def test_the_document_of_another_process_is_asked_for_over_http() -> None:
+    listener = claim_port(0)
+    async with serving(Front({"openapi": "3.1.0"}), listener):
+        document = await at(f"http://127.0.0.1:{listener.getsockname()[1]}/")()
+
+    assert document == {"openapi": "3.1.0"}

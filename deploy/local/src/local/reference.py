@@ -304,6 +304,7 @@ def _type(told: Json) -> str:
     else:
         words = [f"{kind} ({told['format']})" if "format" in told else kind]
     words += [text.format(escape(str(told[name]))) for name, text in _LIMITS.items() if name in told]
+    words = ["not empty" if each == _LIMITS["minLength"].format(1) else each for each in words]
     if told.get("default") is not None:
         words.append(f"else <code>{escape(json.dumps(told['default']))}</code>")
     return ", ".join(words)

@@ -1,5 +1,6 @@
 """`/docs`: the API reference of the running platform, with no asset but its own."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -41,7 +42,8 @@ def of_app(app: Any) -> Load:
     """The document of a FastAPI app in this process."""
 
     async def load() -> Mapping[str, Any]:
-        document: Mapping[str, Any] = app.openapi()
+        # made once, in a second or two: consumers in this process go on meanwhile
+        document: Mapping[str, Any] = await asyncio.to_thread(app.openapi)
         return document
 
     return load
