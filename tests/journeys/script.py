@@ -16,7 +16,7 @@ AHEAD: Final = timedelta(hours=5)
 NOTICE: Final = timedelta(hours=3)
 VISIT: Final = timedelta(minutes=9)
 RUN: Final = 1
-_VISITS_EACH: Final = 25
+_VISITS_EACH: Final = 4  # a day: from the fifth on the fund keeps back less
 _CHANGING: Final = frozenset({"9", "10", "corrected", "dearer", "dearer, accepted"})
 _DOCTOR: Final = {
     "profession": "physician",

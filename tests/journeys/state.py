@@ -106,6 +106,11 @@ async def state_of(case: Case) -> State:
     holds = await world.lens("payment").fetch("SELECT id FROM hold WHERE appointment_id = $1", appointment_id)
     rows = await world.books.fetch(_AT_PROVIDER, [str(row["id"]) for row in holds])
     found["provider"] = sorted(str(dict(row)) for row in rows)
+    renderer = world.services["documents"].resources.renderer
+    rows = await world.lens("documents").fetch(
+        "SELECT number FROM document WHERE appointment_id = $1 AND status = 'issued'", appointment_id
+    )
+    found["stated in documents"] = sorted(renderer.stated[row["number"]] for row in rows)
     seen = await case.as_patient("GET", f"/payment/v1/appointments/{appointment_id}")
     found["payment as seen"] = {
         name: value for name, value in seen.items() if name not in {"appointment_id", "capture_before"}

@@ -57,6 +57,7 @@ SERVICES: Final = ("booking", "claims", "payment", "documents")
 PROVIDER: Final = "http://provider.test/simulators/card"
 _WEBHOOKS: Final = "/payment/v1/provider-events"
 _SECRET, _PROVIDER_KEY, _GATEWAY_KEY = "webhook-secret", "provider-key", "gateway-key"
+_STATED: Final = ("settlement", "exemption", "amc_name", "mode", "folder", "lines")
 _APART: Final = timedelta(minutes=30)  # two orders; between their times there is one to move to
 _TIMES: Final = 2_500  # of an agenda of sixty days, less the last of them
 
@@ -150,13 +151,18 @@ class Gateway:
 
 
 class QuickRenderer(Renderer):
-    """Draws and seals nothing: what is printed is tested elsewhere."""
+    """Draws and seals nothing, and remembers by its number what a document would have stated."""
 
     def __init__(self) -> None:
         """Needs no seal and no threads."""
+        self.stated: dict[str, str] = {}
 
     async def render_and_sign(self, document: AnyDocument, *, now: datetime) -> bytes:
-        return f"%PDF {type(document).__name__} {document.issue.number} {now}".encode()
+        stated = [type(document).__name__, *(repr(getattr(document, name, None)) for name in _STATED)]
+        stated += [f"{act.code} {act.amount_cents}" for act in getattr(document, "acts", ())]
+        stated.append(f"NIR {getattr(getattr(document, 'insured', None), 'nir', None)}")
+        self.stated[document.issue.number] = ", ".join(stated)
+        return f"%PDF {document.issue.number} {now}".encode()
 
 
 @dataclass
