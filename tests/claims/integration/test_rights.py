@@ -61,10 +61,10 @@ async def test_open_rights_are_kept_sealed_with_their_period_and_shown(
     await verifying_world.work()
 
     shown = await read_coverage(client, facts)
-    assert [(each["payer_kind"], each["status"]) for each in shown["rights"]] == [
+    assert {(each["payer_kind"], each["status"]) for each in shown["rights"]} == {
         ("amo", "open"),
         ("amc", "open"),
-    ]
+    }
     assert all(each["valid_from"] and each["valid_to"] for each in shown["rights"])
     assert shown["warnings"] == []
     assert await quotes_of(verifying_world, facts) == [(1, 0, "TP")]

@@ -179,6 +179,7 @@ async def test_without_a_card_the_patient_is_asked_for_one(desk: Desk) -> None:
     assert asked["action"] == {
         "kind": "card-missing",
         "url": None,
+        "currency": "EUR",
         "advance_cents": 750,
         "expires_at": "2030-06-01T09:14:00Z",
     }
