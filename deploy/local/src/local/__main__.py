@@ -45,7 +45,7 @@ def main() -> int:
     if not console.is_terminal:
         console = Console(highlight=False, width=_WIDTH)
     try:
-        directory = make_directory(arguments.data or data_directory(), megabytes=_MEGABYTES)
+        directory = make_directory((arguments.data or data_directory()).resolve(), megabytes=_MEGABYTES)
         with ExitStack() as stack:
             stack.enter_context(only_one(directory))
             _log_to(directory / "platform.log")

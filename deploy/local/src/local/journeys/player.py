@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID, uuid4, uuid5
 
@@ -10,48 +10,16 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from local.configuration import CARD_PROVIDER
+from local.journeys import bodies
 from local.journeys.api import Api, JourneyFailed, Person, Refused
 from local.journeys.diary import Diary
 from local.journeys.report import Outcome, read_outcome
-from local.journeys.script import JOURNEYS, Journey, member_number_of, nir_of
+from local.journeys.script import JOURNEYS, Journey
 from local.platform import Platform
 from local.simulators import CONTROLS
 
-_AHEAD: Final = timedelta(hours=5)  # the first visit, seen from the booking: hours away
-_NOTICE: Final = timedelta(hours=3)  # before the visit, journey 6 is cancelled
-_VISIT: Final = timedelta(minutes=9)
 _POLL_SECONDS: Final = 0.05
 _PATIENCE_SECONDS: Final = 90
-
-_PRACTITIONERS: Final[Mapping[str, Mapping[str, Any]]] = {
-    "gp": {
-        "rpps": "10001234565",
-        "profession": "physician",
-        "specialty": "01",
-        "sector": "s1",
-        "third_party_payment": "full",
-        "fee_cents": 2500,
-        "billing_number": "296991102",
-        "title": "Docteur",
-        "first_name": "Claire",
-        "last_name": "Morel",
-        "display_name": "Dr Claire Morel",
-    },
-    "psychologist": {
-        "rpps": "10009876541",
-        "profession": "psychologist",
-        "specialty": "00",
-        "sector": "none",
-        "third_party_payment": "none",
-        "fee_cents": 6000,
-        "billing_number": None,
-        "title": "",
-        "first_name": "Marc",
-        "last_name": "Aubry",
-        "display_name": "Marc Aubry",
-    },
-}
-_ADDRESS: Final = {"street": "12 rue des Lilas", "postal_code": "75011", "city": "Paris"}
 
 
 async def play(platform: Platform, console: Console, *, again: bool = False) -> list[tuple[Journey, Outcome]]:
@@ -131,27 +99,11 @@ class _Player:
 
     async def _practitioner(self, kind: str) -> None:
         admin = self._api.administrator(str(await self._diary.once("administrator", _new_id)))
-        described = _PRACTITIONERS[kind]
+        described = bodies.practitioner(kind)
 
         async def create() -> Any:
-            body = {
-                **described,
-                "zone": "metropole",
-                "agreed_company": False,
-                "currency": "EUR",
-                "biller_id": None,
-                "address": {"street": "3 place du Marché", "postal_code": "75004", "city": "Paris"},
-                "phone": "+33 1 23 45 67 89",
-                "languages": ["fr"],
-                "time_zone": "Europe/Paris",
-            }
-            made = await admin.post("/booking/v1/practitioners", body, key=f"practitioner-{kind}")
-            whole_day = {"from_time": "00:00", "to_time": "00:00", "slot_minutes": 15, "mode": "video"}
-            rules = [
-                {"weekday": day, **whole_day, "valid_from": None, "valid_to": None} for day in range(1, 8)
-            ]
-            agenda = {"rules": rules, "exceptions": []}
-            await admin.put(f"/booking/v1/practitioners/{made['id']}/agenda", agenda)
+            made = await admin.post("/booking/v1/practitioners", described, key=f"practitioner-{kind}")
+            await admin.put(f"/booking/v1/practitioners/{made['id']}/agenda", bodies.agenda())
             return {"id": made["id"], "subject": str(uuid4())}
 
         made = await self._diary.once(f"practitioner.{kind}", create)
@@ -160,7 +112,7 @@ class _Player:
         }
 
     async def _first_visit(self) -> str:
-        return (self._platform.clock.now() + _AHEAD).isoformat()
+        return (self._platform.clock.now() + bodies.AHEAD).isoformat()
 
     # booking
 
@@ -182,51 +134,29 @@ class _Player:
         await self._once(journey, "decided", lambda: self._until(me, appointment, wanted))
 
     async def _register(self, me: Person, journey: Journey) -> str:
-        body = {
-            "relation": "self",
-            "first_names": journey.given_name,
-            "birth_name": journey.family_name,
-            "birth_date": journey.born_on,
-            "sex": journey.sex,
-            "address": _ADDRESS,
-            "phone": "+33 6 12 34 56 78",
-            "email": f"{journey.number}@patients.example",
-        }
-        made = await me.post("/booking/v1/patients", body, key=self._key(journey, "patient"))
-        consent = {"text_version": "2026-01", "channel": "app"}
+        made = await me.post(
+            "/booking/v1/patients", bodies.patient(journey), key=self._key(journey, "patient")
+        )
         path = f"/booking/v1/patients/{made['id']}/consents"
-        await me.post(path, consent, key=self._key(journey, "consent"))
+        await me.post(path, bodies.CONSENT, key=self._key(journey, "consent"))
         return str(made["id"])
 
     async def _cover(self, me: Person, journey: Journey, patient: str, *, nir: bool) -> int:
-        amc = None
+        number = None
         if journey.amc is not None:
             listed = await me.get("/claims/v1/amc-directory", q="99100")
             contracted = journey.amc == "contracted"
             number = next(each["number"] for each in listed["items"] if each["contracted"] is contracted)
-            amc = {"number": number, "member_number": member_number_of(journey, self._run)}
-        body = {
-            "nir": nir_of(journey, self._run) if nir else None,
-            "birth_date": journey.born_on,
-            "insured": "yes",
-            "amc": amc,
-            "amc_status_declared": "none",
-            "exemptions": [{"kind": "ald", "from": "2020-01-01", "to": None}] if journey.ald else [],
-            "scheme": "general",
-            "sponsor_code": None,
-        }
+        body = bodies.coverage(journey, self._run, nir=nir, amc_number=number)
         return int((await me.put(f"/claims/v1/patients/{patient}/coverage", body))["version"])
 
     async def _save_card(self, me: Person, journey: Journey) -> str:
-        card = {"number": journey.card, "exp_month": 12, "exp_year": 2040, "cvc": "123"}
-        token = await self._outside("POST", f"{CARD_PROVIDER}/tokens", card)
-        mandate = {"text_version": "2026-01", "accepted": True, "ceiling_cents": 3000}
-        body = {"provider_token": token["token"], "mandate": mandate}
+        token = await self._outside("POST", f"{CARD_PROVIDER}/tokens", bodies.card(journey))
+        body = {"provider_token": token["token"], "mandate": bodies.MANDATE}
         return str((await me.post("/payment/v1/cards", body, key=self._key(journey, "card")))["id"])
 
     async def _script_reject(self, journey: Journey) -> bool:
-        script = {"member": member_number_of(journey, self._run), "behaviour": "reject"}
-        await self._outside("POST", f"{CONTROLS}/payers/scripts", script)
+        await self._outside("POST", f"{CONTROLS}/payers/scripts", bodies.rejection(journey, self._run))
         return True
 
     async def _preview(self, me: Person, journey: Journey, patient: str) -> Any:
@@ -234,9 +164,7 @@ class _Player:
             "practitioner_id": self._practitioners[journey.practitioner]["id"],
             "care_on": self._platform.clock.now().date().isoformat(),
             "patient_id": patient,
-            "pathway": "regular-doctor",
-            "territory": "near",
-            "exemption_related": journey.ald,
+            **bodies.care(journey),
         }
         return (await me.post("/claims/v1/previews", body, key=self._key(journey, "preview")))["id"]
 
@@ -245,8 +173,8 @@ class _Player:
     ) -> Any:
         practitioner = self._practitioners[journey.practitioner]
         path = f"/booking/v1/practitioners/{practitioner['id']}/offers"
-        # each journey wants a quarter of an hour of its own, and takes the next when somebody was quicker
-        wanted = first + timedelta(minutes=15 * JOURNEYS.index(journey))
+        # a quarter of an hour of its own, or the next one when somebody was quicker
+        wanted = first + bodies.APART * JOURNEYS.index(journey)
         listed = await me.get(path, **{"from": wanted.isoformat(), "limit": 20})
         for number, offer in enumerate(listed["items"]):
             body = {
@@ -254,9 +182,7 @@ class _Player:
                 "patient_id": patient,
                 "reason_code": journey.reason,
                 "preview_id": preview,
-                "pathway": "regular-doctor",
-                "territory": "near",
-                "exemption_related": journey.ald,
+                **bodies.care(journey),
             }
             key = self._key(journey, f"appointment-{number}-{offer['id']}")
             try:
@@ -284,7 +210,7 @@ class _Player:
 
     async def _cancel(self, journey: Journey) -> None:
         appointment = self._appointment(journey)
-        await self._clock_at(_instant(appointment["starts_at"]) - _NOTICE)
+        await self._clock_at(_instant(appointment["starts_at"]) - bodies.NOTICE)
         me = self._api.patient(appointment["account_id"])
         path = f"/booking/v1/appointments/{appointment['id']}/cancellation"
         await self._once(journey, "cancelled", lambda: self._move(me, path, done="cancelled"))
@@ -317,16 +243,8 @@ class _Player:
                 f"prescription-{number}",
                 lambda b=prescription, w=where, k=key: self._id(doctor, w, b, k),
             )
-        await self._clock_at(starts_at + _VISIT)
-        is_doctor = journey.practitioner == "gp"
-        completion = {
-            "acts": [{"code": "TCG"}] if is_doctor else [],
-            "fee_cents": _PRACTITIONERS[journey.practitioner]["fee_cents"],
-            "overrun_qualifier": None,
-            "outcome": "treated" if is_doctor else "advice-given",
-            "exemption_related": journey.ald,
-            "pathway": None,
-        }
+        await self._clock_at(starts_at + bodies.VISIT)
+        completion = bodies.completion(journey)
         done = lambda: self._move(doctor, f"{path}/completion", completion, done="completed")  # noqa: E731
         await self._once(journey, "ended", done)
 
