@@ -3,7 +3,7 @@
 import asyncio
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID, uuid4
 
 import httpx
@@ -43,6 +43,16 @@ def _is_even(value: int) -> int:
     return value
 
 
+class Round(In):
+    shape: Literal["round"]
+    radius: int
+
+
+class Square(In):
+    shape: Literal["square"]
+    side2: int
+
+
 class ThingCreate(In):
     rpps: Annotated[str, Field(max_length=20)]
     count: Annotated[int, AfterValidator(_is_even)] = 0
@@ -51,6 +61,7 @@ class ThingCreate(In):
     colour: Colour = Colour.RED
     owner_id: UUID | None = None
     tags: dict[str, int] = {}  # noqa: RUF012
+    parts: list[Annotated[Round | Square, Field(discriminator="shape")]] = []  # noqa: RUF012
 
 
 class ThingRead(Out):

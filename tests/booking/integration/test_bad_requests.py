@@ -172,6 +172,26 @@ async def test_specialty_and_sector_belong_to_physicians(client, given_practitio
         answer = await client.post("/practitioners", json=body | wrong, headers=keyed(ADMINISTRATOR))
 
         assert (answer.status_code, answer.json()["type"]) == (422, "urn:problem:invalid-request")
+        assert _named(answer) == [("/body", "not-of-physicians")]
+
+
+async def test_a_rule_that_no_schema_says_has_a_code_of_its_own(client, given_practitioner) -> None:
+    known = await given_practitioner()
+    body = {name: value for name, value in known.items() if name not in {"id", "physician", "biller_id"}}
+    person = {"relation": "self", "first_names": "Camille", "birth_name": "Le Goff", "sex": "female"}
+
+    lost = await client.post(
+        "/practitioners", json=body | {"time_zone": "Europe/Ys"}, headers=keyed(ADMINISTRATOR)
+    )
+    old = await client.post("/patients", json=person | {"birth_date": "1879-12-31"}, headers=keyed(PATIENT))
+
+    assert _named(lost) == [("/body/time_zone", "unknown-time-zone")]
+    assert _named(old) == [("/body/birth_date", "too-long-ago")]
+
+
+def _named(answer: Any) -> list[tuple[str, str]]:
+    assert answer.status_code == 422
+    return [(each["pointer"], each["code"]) for each in answer.json()["errors"]]
 
 
 async def test_a_naive_time_is_refused(client) -> None:

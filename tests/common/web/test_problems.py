@@ -106,6 +106,10 @@ async def test_malformed_json_is_400(client, body) -> None:
         ({"rpps": "1", "owner_id": f"x{SECRET}"}, "/body/owner_id", "uuid-parsing"),
         ({"rpps": "1", "colour": SECRET}, "/body/colour", "enum"),
         ({"rpps": "1", "tags": {SECRET: "x"}}, "/body/tags/?", "int-type"),
+        # pydantic names the member of the union too, which is nothing that was sent
+        ({"rpps": "1", "parts": [{"shape": "round", "radius": SECRET}]}, "/body/parts/0/radius", "int-type"),
+        ({"rpps": "1", "parts": [{"shape": "square"}]}, "/body/parts/0/side2", "missing"),
+        ({"rpps": "1", "parts": [{"shape": SECRET}]}, "/body/parts/0", "union-tag-invalid"),
         ([SECRET], "/body", "model-attributes-type"),
         ("text", "/body", "model-attributes-type"),
     ],

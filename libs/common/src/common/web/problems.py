@@ -194,7 +194,11 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
     if in_body and not _is_json(request):
         return response(request.scope, Problem(415, _CODES[415], "Send the body as application/json."))
     errors = [
-        {"pointer": _pointer(each["loc"]), "code": each["type"].replace("_", "-"), "detail": _said(each)}
+        {
+            "pointer": _pointer(_in_request(each, error.body)),
+            "code": each["type"].replace("_", "-"),
+            "detail": _said(each),
+        }
         for each in found
     ]
     return response(
@@ -215,7 +219,25 @@ def _is_json(request: Request) -> bool:
 
 # A key may be whatever the client sent, a number of somebody among them: only what looks like a field is said
 # again.
-_FIELD: Final = re.compile(r"[A-Za-z][A-Za-z_-]{0,39}")
+_FIELD: Final = re.compile(r"[A-Za-z][A-Za-z_-]{0,39}[0-9]{0,3}")
+
+
+def _in_request(error: Mapping[str, Any], body: Any) -> list[int | str]:
+    """Where the value is in what was sent: pydantic also names the member of a union that it took."""
+    location = error["loc"]
+    if location[:1] != ("body",):
+        return list(location)
+    found: list[int | str] = ["body"]
+    value = body
+    for number, part in enumerate(location[1:], start=2):
+        sent = (
+            part in value if isinstance(value, Mapping) else isinstance(value, list) and isinstance(part, int)
+        )
+        if sent:
+            value = value[part]
+        if sent or (number == len(location) and error["type"] == "missing"):
+            found.append(part)
+    return found
 
 
 def _pointer(location: Sequence[int | str]) -> str:
@@ -227,7 +249,9 @@ def _pointer(location: Sequence[int | str]) -> str:
 def _said(error: Mapping[str, Any]) -> str:
     """Pydantic's sentence without what it quotes of the input."""
     message: str = error["msg"]
-    if error["type"].endswith(("_parsing", "_tag_invalid", "_from_date_parsing", "_inexact")):
+    if error["type"] == "union_tag_invalid":
+        return f"{error['ctx']['discriminator']} should be one of {error['ctx']['expected_tags']}"
+    if error["type"].endswith(("_parsing", "_from_date_parsing", "_inexact")):
         return message.partition(",")[0].partition(" found")[0]
     return message.removeprefix("Value error, ")
 

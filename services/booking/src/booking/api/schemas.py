@@ -8,6 +8,7 @@ from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, Field, model_validator
 from pydantic.config import JsonDict
+from pydantic_core import PydanticCustomError
 
 from booking.domain import agenda, identity
 from booking.domain.agenda import ExceptionKind, Mode
@@ -43,13 +44,13 @@ from common.web.schemas import In, Out
 
 def _known_zone(name: str) -> str:
     if name not in available_timezones():
-        raise ValueError("no such time zone")
+        raise PydanticCustomError("unknown_time_zone", "no such time zone")
     return name
 
 
 def _plausible(day: date) -> date:
     if day.year < 1880:  # noqa: PLR2004
-        raise ValueError("nobody is that old")
+        raise PydanticCustomError("too_long_ago", "nobody is that old")
     return day
 
 
@@ -118,7 +119,9 @@ class PractitionerCreate(In):
     def _physician_or_not(self) -> Self:
         physician = self.profession == "physician"
         if physician is (self.specialty == "00") or physician is (self.sector == "none"):
-            raise ValueError("specialty and sector belong to physicians, and every physician has both")
+            raise PydanticCustomError(
+                "not_of_physicians", "specialty and sector belong to physicians, and every physician has both"
+            )
         return self
 
     def fields(self) -> dict[str, object]:
