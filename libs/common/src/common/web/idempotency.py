@@ -16,7 +16,8 @@ from common.errors import DomainError, Refusal
 from common.web.auth import current_caller
 from common.web.problems import Problem
 
-_KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
+KEY_PATTERN: Final = r"^[!-~]{1,255}$"
+_KEY: Final = re.compile(KEY_PATTERN)
 
 
 class InFlight(DomainError):

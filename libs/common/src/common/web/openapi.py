@@ -38,7 +38,7 @@ _HEADERS: Final[dict[Any, tuple[str, bool, str, dict[str, Any]]]] = {
         "Idempotency-Key",
         True,
         "New for each intent, the same when sent again",
-        {"type": "string", "minLength": 1, "maxLength": 255},
+        {"type": "string", "pattern": idempotency.KEY_PATTERN, "minLength": 1, "maxLength": 255},
     ),
     etags.required_version: ("If-Match", True, "The ETag of what was read", {"type": "string"}),
     etags.optional_version: (
