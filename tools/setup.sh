@@ -45,8 +45,9 @@ if [ ! -x .venv/bin/python ] || ! new_enough .venv/bin/python; then
 fi
 
 echo "setup: installing what requirements.lock names (about a minute the first time)"
+# The lock names everything, so nothing is looked up: pip would take a newer coverage[toml] than the coverage that is locked.
 .venv/bin/python -m pip install --disable-pip-version-check --no-input --progress-bar off \
-    --require-hashes -r requirements.lock >>"$log" 2>&1 || failed "the locked packages could not be installed"
+    --no-deps --require-hashes -r requirements.lock >>"$log" 2>&1 || failed "the locked packages could not be installed"
 
 editable=
 for member in $MEMBERS; do
