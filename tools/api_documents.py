@@ -157,6 +157,8 @@ def _down(part: Any, kinds: Mapping[str, str]) -> Any:
     dropped = {"propertyNames"} | ({"examples"} if isinstance(part.get("examples"), dict) else set())
     schema = {name: _down(each, kinds) for name, each in part.items() if name not in dropped}
     _null_union(schema, kinds)
+    if schema.get("additionalProperties") is True:  # means nothing, and breaks the Kotlin client
+        schema.pop("additionalProperties")
     if "const" in schema:
         schema["enum"] = [schema.pop("const")]
     for bound in ("minimum", "maximum"):

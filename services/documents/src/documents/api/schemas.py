@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import Field
+from typing_extensions import TypeAliasType
 
 from common.web.schemas import In, Out
 from documents.domain.content import Folder, Kind, Substitution
@@ -53,7 +54,11 @@ class FreeLineCreate(In):
     related_to_ald: bool = False
 
 
-LineCreate = Annotated[DrugLineCreate | DeviceLineCreate | FreeLineCreate, Field(discriminator="type")]
+# with a name of its own generators make one type of it, and not one for each place
+LineCreate = TypeAliasType(
+    "LineCreate",
+    Annotated[DrugLineCreate | DeviceLineCreate | FreeLineCreate, Field(discriminator="type")],
+)
 
 
 class PrescriptionCreate(In):
