@@ -69,7 +69,13 @@ async def test_a_bad_number_is_answered_with_the_check_that_failed(client, linke
             {"exemptions": [{"kind": "ald", "from": "2030-02-01", "to": "2030-01-01"}]},
             "dates-reversed",
         ),
+        (
+            {"exemptions": [{"kind": "maternity", "from": "2030-06-01", "to": "2030-01-01"}]},
+            "dates-reversed",
+        ),
+        ({"amc": CONTRACTED | {"valid_from": "2030-02-01", "valid_to": "2030-01-31"}}, "dates-reversed"),
         ({"exemptions": [{"kind": "maternity", "from": "2030-02-01"}]}, "maternity-needs-end"),
+        ({"nir": NIR, "birth_date": "2020-03-04"}, "holder-missing"),
         (
             {"exemptions": [{"kind": "css", "from": "2030-02-01"}, {"kind": "css", "from": "2030-02-01"}]},
             "exemption-twice",
@@ -112,6 +118,17 @@ async def test_a_good_number_is_kept_in_its_canonical_form_and_shown_masked(
     canonical = nir.replace(" ", "")
     assert answer.json()["nir"] == "*" * 11 + canonical[-4:]
     assert answer.json()["nir_verdict"] == verdict
+
+
+@pytest.mark.parametrize(
+    ("birth_date", "holder"), [("2020-03-04", "Claire Morel"), ("2014-06-01", None), ("1985-05-14", None)]
+)
+async def test_a_child_is_covered_in_the_name_of_its_holder_and_who_is_16_in_their_own(
+    given_coverage, birth_date, holder
+) -> None:
+    answer = await given_coverage(Facts(), nir=NIR, birth_date=birth_date, holder_name=holder)
+
+    assert answer.json()["holder_name"] == holder
 
 
 async def test_each_change_is_a_version_and_a_stale_one_is_refused(client, given_coverage) -> None:

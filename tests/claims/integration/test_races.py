@@ -14,8 +14,8 @@ from claims.domain.asking import AmcDeclared
 from claims.domain.leg import State
 from claims.models import Batch, Leg, Quote
 from claims.usecases import coverage, legs
-from claims.usecases.coverage import Statement
 from claims.usecases.means import Means, Terms, means_of
+from claims.usecases.statements import Statement
 from common.clock import Clock
 from common.db import Sessions
 from common.messaging.delivery import deliver

@@ -187,39 +187,3 @@ async def test_a_charge_that_failed_is_shown_and_the_balance_stays_open(
     assert await paying_world.hear(record(failed, sequence=3)) == [ignored("already-settled")]
     [settled] = (await client.get(url, headers=PATIENT)).json()["balances"]
     assert (settled["state"], settled["settled_by"]) == ("settled", "charge")
-
-
-async def test_contributions_already_taken_count_towards_the_ceilings_of_day_and_year(
-    world, client, given_coverage
-) -> None:
-    first = Facts()
-    care = [first] + [
-        Facts(patient_id=first.patient_id, practitioner_id=first.practitioner_id) for _ in range(5)
-    ]
-    given = await given_coverage(first, **COVERED)
-    assert given.status_code == 200
-    taken = []
-    for number, facts in enumerate(care):
-        ended = STARTS + timedelta(minutes=14 + number)
-        await world.hear(facts.requested(), facts.completed(completed_at=ended))
-        answer = await client.get(f"/appointments/{facts.appointment_id}/care-act", headers=SUPPORT)
-        taken.append(answer.json()["price"]["flat_contribution_cents"])
-
-    assert taken == [200, 200, 200, 200, 0, 0]  # four a day with one practitioner
-
-
-async def test_a_sponsor_pays_a_person_no_more_than_its_monthly_cap(world, client, given_coverage) -> None:
-    offer = {"name": "School", "kind": "COPAYMENT", "monthly_cap_cents": 1000, "valid_from": "2030-01-01"}
-    code = (await client.post("/sponsor-offers", json=offer, headers=keyed(ADMINISTRATOR))).json()["code"]
-    first = Facts()
-    second, third = (Facts(patient_id=first.patient_id) for _ in range(2))
-    await given_coverage(first, **COVERED, sponsor_code=code)
-    sponsored = []
-    for number, facts in enumerate((first, second, third)):
-        ended = STARTS + timedelta(minutes=14 + number)
-        await world.hear(facts.requested(), facts.completed(completed_at=ended))
-        answer = await client.get(f"/appointments/{facts.appointment_id}/care-act", headers=SUPPORT)
-        price = answer.json()["price"]
-        sponsored.append((price["sponsor_cents"], price["advance_cents"]))
-
-    assert sponsored == [(750, 0), (250, 500), (0, 750)]

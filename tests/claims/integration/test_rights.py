@@ -231,6 +231,21 @@ async def test_a_lookup_that_fails_at_the_visit_parks_the_claim_and_charges_noth
     assert await legs_of(client, facts) == [("amo", 1750, "paid"), ("amc", 750, "paid")]
 
 
+async def test_the_fund_is_billed_when_only_the_rights_of_the_amc_prove_closed(
+    verifying_world, payers, client, given_coverage
+) -> None:
+    facts, etag = await given_failing_at_the_visit(verifying_world, payers, given_coverage)
+    await payers.script_rights(service="amc", behaviour="closed")
+
+    await given_coverage(facts, etag=etag, nir=OTHER_NIR, birth_date="1985-05-14", amc=CONTRACTED)
+    await verifying_world.work(rounds=8)
+
+    assert await legs_of(client, facts) == [("amo", 1750, "paid"), ("amc", 750, "rights-pending")]
+    verifying_world.clock.shift += timedelta(days=15)
+    await verifying_world.work(rounds=4)
+    assert await legs_of(client, facts) == [("amo", 1750, "paid"), ("amc", 750, "fallback-patient")]
+
+
 async def test_rights_that_are_never_proven_become_receivables_and_no_charge(
     verifying_world, payers, client, given_coverage
 ) -> None:

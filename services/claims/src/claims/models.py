@@ -5,7 +5,17 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, UniqueConstraint
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Identity,
+    Index,
+    String,
+    UniqueConstraint,
+    false,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from claims.domain.leg import State
@@ -115,6 +125,7 @@ class SponsorOffer(Base):
     percent: Mapped[int | None]
     max_cents: Mapped[Cents | None]  # of one consultation
     monthly_cap_cents: Mapped[Cents | None]  # of one person in a civil month
+    covered_specialties: Mapped[list[str] | None] = mapped_column(ARRAY(String))  # none: all of them
     valid_from: Mapped[date]
     valid_to: Mapped[date | None]
     created_at: Mapped[datetime]
@@ -219,6 +230,8 @@ class CareAct(PricedColumns, Base):
     pathway_indicator: Mapped[str | None]
     rights_pending: Mapped[bool]  # a claim waits for rights; the amounts are those of the declared coverage
     flat_contribution_cents: Mapped[Cents]  # counts towards the ceilings of the year and the day
+    # counts towards the sessions of the year (rule A6); the release before this column writes care without it
+    partner_session: Mapped[bool] = mapped_column(server_default=false())
     sponsor_offer_id: Mapped[UUID | None] = mapped_column(ForeignKey("sponsor_offer.id"))
     insured_sealed: Mapped[bytes]  # whom the claims and the sheet are for
 

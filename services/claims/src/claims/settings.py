@@ -5,6 +5,7 @@ from datetime import timedelta
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
+from claims.domain.policy import DEFAULT_POLICY, OutOfPathway, Policy
 from claims.domain.rendering import Format
 from claims.domain.terms import Terms
 from common.settings import Piece, RetentionSettings, ServiceSettings
@@ -24,6 +25,18 @@ class ClaimingSettings(Piece):
     rights_fresh_for: timedelta = Field(default=timedelta(hours=12), ge=timedelta())
 
 
+class PolicySettings(Piece):
+    """What the sources contradict each other about, with the default this platform takes (domain.md 10)."""
+
+    out_of_pathway: OutOfPathway = DEFAULT_POLICY.out_of_pathway  # Q1
+    amc_needs_nir: bool = DEFAULT_POLICY.amc_needs_nir  # Q3
+    provisional_nir_usable: bool = DEFAULT_POLICY.provisional_nir_usable  # Q4
+    compulsory_tp: bool = DEFAULT_POLICY.compulsory_tp  # Q5
+    partner_psychologist: bool = DEFAULT_POLICY.partner_psychologist  # Q6
+    direct_access_age_limits: bool = DEFAULT_POLICY.direct_access_age_limits  # Q7
+    tp_with_overrun: bool = DEFAULT_POLICY.tp_with_overrun  # Q22
+
+
 class ClaimsRetention(RetentionSettings):
     previews: timedelta = Field(default=timedelta(days=90), ge=timedelta(days=1))
 
@@ -38,6 +51,11 @@ class Settings(ServiceSettings):
     gateway_unconfirmed: bool = False  # true: b2-0 also writes the positions that no source confirms
     rights_url: str | None = None  # POST {rights_url}/rights and /amc-rights; none: what is declared counts
     claiming: ClaimingSettings = ClaimingSettings()
+    policy: PolicySettings = PolicySettings()
+
+    @property
+    def pricing_policy(self) -> Policy:
+        return Policy(**self.policy.model_dump())
 
     @property
     def terms(self) -> Terms:

@@ -1,6 +1,7 @@
 """Every query of the claims service, by name."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, ClassVar, Final
 from uuid import UUID
@@ -68,6 +69,15 @@ PURGES: Final = (
 # Somebody owes the next move: us, the payer, or whoever corrects what was rejected.
 _WAITING: Final = sorted(OUTSTANDING | SENDABLE | {State.RIGHTS_PENDING, State.REJECTED, State.DISPUTED})
 _PAYERS: Final = ("amo", "amc")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakenThisYear:
+    """What counts towards the ceilings of a person in the civil year of a care date."""
+
+    year_cents: Cents  # flat contributions
+    today_cents: Cents  # of them that day with that practitioner
+    partner_sessions: int  # reimbursed sessions with partner psychologists (rule A6)
 
 
 class AppointmentUnknown(DomainError):
@@ -238,35 +248,38 @@ async def list_care_awaiting_rights(session: AsyncSession, patient_id: UUID) -> 
     return (await session.scalars(query.order_by(CareAct.appointment_id))).all()
 
 
-async def sum_contributions(
+async def sum_taken(
     session: AsyncSession,
     patient_id: UUID,
     *,
     practitioner_id: UUID | None,
     care_on: date,
-    before: datetime | None,
-) -> tuple[Cents, Cents]:
-    """Flat contributions of a person: of the civil year, and of that day with that practitioner."""
+) -> TakenThisYear:
+    """Of all care that has a price: what was priced first counts first, whenever it was done."""
     cents = CareAct.flat_contribution_cents
     with_them = cents if practitioner_id is None else case((_same_day(practitioner_id, care_on), cents))
-    query = select(func.coalesce(func.sum(cents), 0), func.coalesce(func.sum(with_them), 0)).where(
+    query = select(
+        func.coalesce(func.sum(cents), 0),
+        func.coalesce(func.sum(with_them), 0),
+        func.count().filter(CareAct.partner_session),
+    ).where(
         CareAct.patient_id == patient_id,
         CareAct.care_on.between(date(care_on.year, 1, 1), date(care_on.year, 12, 31)),
     )
-    if before is not None:
-        query = query.where(CareAct.completed_at < before)
     row = (await session.execute(query)).one()
-    return Cents(int(row[0])), Cents(int(row[1]) if practitioner_id is not None else 0)
+    return TakenThisYear(
+        year_cents=Cents(int(row[0])),
+        today_cents=Cents(int(row[1]) if practitioner_id is not None else 0),
+        partner_sessions=row[2],
+    )
 
 
 def _same_day(practitioner_id: UUID, care_on: date) -> ColumnElement[bool]:
     return and_(CareAct.practitioner_id == practitioner_id, CareAct.care_on == care_on)
 
 
-async def sum_sponsored(
-    session: AsyncSession, patient_id: UUID, offer_id: UUID, *, month_of: date, before: datetime | None
-) -> Cents:
-    """What a sponsor has paid for a person in a civil month."""
+async def sum_sponsored(session: AsyncSession, patient_id: UUID, offer_id: UUID, *, month_of: date) -> Cents:
+    """What a sponsor pays for a person in a civil month, of all care that has a price."""
     first = month_of.replace(day=1)
     query = select(func.coalesce(func.sum(CareAct.sponsor_cents), 0)).where(
         CareAct.patient_id == patient_id,
@@ -274,8 +287,6 @@ async def sum_sponsored(
         CareAct.care_on >= first,
         CareAct.care_on < (first + timedelta(days=31)).replace(day=1),
     )
-    if before is not None:
-        query = query.where(CareAct.completed_at < before)
     return Cents(int(await session.scalar(query) or 0))
 
 

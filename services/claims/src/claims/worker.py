@@ -25,7 +25,7 @@ def house_of(settings: Settings) -> House:
 
 
 def routes_for(settings: Settings) -> Routes:
-    return routes_of(means_of(settings.keys, settings.terms))
+    return routes_of(means_of(settings.keys, settings.terms, settings.pricing_policy))
 
 
 async def measure(session: AsyncSession, metrics: Metrics, now: datetime) -> None:
@@ -48,7 +48,7 @@ async def run(
     metrics: Metrics | None = None,
 ) -> None:
     """Until `stop` is set; then drains."""
-    means = means_of(settings.keys, settings.terms)
+    means = means_of(settings.keys, settings.terms, settings.pricing_policy)
     engine = engine_of(settings.postgres, name="claims-worker", pool=settings.postgres.worker_pool)
     sessions = sessions_of(engine, wake)
     key = settings.gateway_key.get_secret_value()

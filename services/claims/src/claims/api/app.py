@@ -45,7 +45,7 @@ def create_app(settings: Settings, *, clock: Clock, wake: Wake) -> FastAPI:
         lifespan=lifespan,
         about=ABOUT,
     )
-    app.state.means = means_of(settings.keys, settings.terms)
+    app.state.means = means_of(settings.keys, settings.terms, settings.pricing_policy)
     for routes in (routes_coverage, routes_quotes, routes_claims, routes_support):
         app.include_router(routes.router)
     app.include_router(access.routes("claims"))

@@ -27,10 +27,11 @@ from claims.models import (
     SponsorOffer,
     Submission,
 )
-from claims.usecases.coverage import AmcStatement, Known, Statement
+from claims.usecases.coverage import Known
 from claims.usecases.means import SeenInsured
 from claims.usecases.pricing import Recomputed
 from claims.usecases.sponsors import Offer
+from claims.usecases.statements import AmcStatement, Statement
 from common.events.base import (
     Currency,
     PathwayAnswer,
@@ -633,6 +634,14 @@ class SponsorOfferCreate(In):
     monthly_cap_cents: Annotated[
         PositiveCents | None, Field(description="of one person in a civil month")
     ] = None
+    covered_specialties: Annotated[
+        list[ShortText] | None,
+        Field(
+            min_length=1,
+            max_length=64,
+            description="words of the specialties and professions: gp, psychologist; left out: all of them",
+        ),
+    ] = None
     valid_from: date
     valid_to: date | None = None
 
@@ -644,6 +653,9 @@ class SponsorOfferCreate(In):
             percent=self.percent,
             max_cents=None if self.max_cents is None else Cents(self.max_cents),
             monthly_cap_cents=(None if self.monthly_cap_cents is None else Cents(self.monthly_cap_cents)),
+            covered_specialties=(
+                None if self.covered_specialties is None else tuple(self.covered_specialties)
+            ),
             valid_from=self.valid_from,
             valid_to=self.valid_to,
         )
@@ -660,6 +672,7 @@ class SponsorOfferRead(Out):
     percent: int | None
     max_cents: int | None
     monthly_cap_cents: int | None
+    covered_specialties: list[str] | None
     valid_from: date
     valid_to: date | None
     code: str | None
@@ -675,6 +688,7 @@ class SponsorOfferRead(Out):
             percent=row.percent,
             max_cents=row.max_cents,
             monthly_cap_cents=row.monthly_cap_cents,
+            covered_specialties=row.covered_specialties,
             valid_from=row.valid_from,
             valid_to=row.valid_to,
             code=code,

@@ -20,6 +20,7 @@ from claims.domain.pricing import (
     Territory,
     ThirdPartyPayment,
 )
+from claims.domain.situation import MON_SOUTIEN_PSY
 from claims.domain.tables import Tables
 from common.money import Cents
 
@@ -99,10 +100,11 @@ class Consultation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
-    """Flat contributions that count towards the ceilings, in cents (rules D1, D2)."""
+    """What counts towards the ceilings of the year and the day (rules D1, D2, A6); amounts in cents."""
 
     this_year_cents: Cents  # from this person in the civil year of care
     today_cents: Cents  # of it on the care date with this practitioner
+    partner_sessions: int = 0  # with partner psychologists in the civil year of care (rule A6)
 
 
 NOTHING_TAKEN: Final = Taken(this_year_cents=Cents(0), today_cents=Cents(0))
@@ -138,6 +140,7 @@ def inputs_of(
         scheme=insurance.scheme,
         pf_taken_this_year_cents=taken.this_year_cents,
         pf_taken_today_cents=taken.today_cents,
+        psychologist_session=taken.partner_sessions + 1,
         sponsor=insurance.sponsor,
         booked_on=booked_on,
     )
@@ -145,14 +148,16 @@ def inputs_of(
 
 def counted(taken: Taken, *, care_on: date, tables: Tables) -> Taken:
     """Only what brings a ceiling into reach: far below it the question, and so the quote, stays the same."""
-    row = tables.known_at(None).contributions.find(("consultation",), on=care_on)
-    if row is None:
-        return NOTHING_TAKEN
-    near_year = taken.this_year_cents + row.amount_cents > row.year_ceiling_cents
-    near_day = taken.today_cents + row.amount_cents > row.day_ceiling_cents
+    book = tables.known_at(None)
+    row = book.contributions.find(("consultation",), on=care_on)
+    partner = book.partner_psychology.find(MON_SOUTIEN_PSY, on=care_on)
+    near_year = row and taken.this_year_cents + row.amount_cents > row.year_ceiling_cents
+    near_day = row and taken.today_cents + row.amount_cents > row.day_ceiling_cents
+    all_had = partner and taken.partner_sessions >= partner.sessions_per_year
     return Taken(
         this_year_cents=taken.this_year_cents if near_year else Cents(0),
         today_cents=taken.today_cents if near_day else Cents(0),
+        partner_sessions=taken.partner_sessions if all_had else 0,
     )
 
 

@@ -132,6 +132,7 @@ class Sponsor:
     cents: Cents | None = None  # FIXED only
     percent: int | None = None  # PERCENT only, 1 to 100
     max_cents: Cents | None = None  # what is left of the monthly cap
+    specialties: tuple[str, ...] | None = None  # words of the specialties table; none: all of them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -78,6 +78,7 @@ def inputs_to_json(inputs: Inputs) -> dict[str, object]:
             "cents": sponsor.cents,
             "percent": sponsor.percent,
             "max_cents": sponsor.max_cents,
+            "specialties": None if sponsor.specialties is None else list(sponsor.specialties),
         },
         "booked_on": None if booked is None else booked.isoformat(),
     }
@@ -171,6 +172,7 @@ def _sponsor(read: "_Reader") -> Sponsor:
         cents=None if read.value("cents") is None else read.cents("cents"),
         percent=None if read.value("percent") is None else read.number("percent"),
         max_cents=None if read.value("max_cents") is None else read.cents("max_cents"),
+        specialties=None if read.value("specialties") is None else tuple(read.texts("specialties")),
     )
 
 

@@ -88,7 +88,9 @@ def _not_reimbursed(situation: Situation, step: Step, *, warnings: tuple[Warning
     """The patient owes the whole fee, which a sponsor may pay; nothing is looked up (S2)."""
     inputs = situation.inputs
     fee = inputs.fee_cents
-    sponsor = sponsored(inputs.sponsor, copayment_cents=0, other_cents=fee)
+    sponsor = sponsored(
+        inputs.sponsor, specialty=situation.specialty.specialty, copayment_cents=0, other_cents=fee
+    )
     steps = [step]
     if sponsor:
         steps.append(Step("S2", None, sponsor))
@@ -135,7 +137,12 @@ def _reimbursed(situation: Situation, coded: Coded, verdict: Reimbursability) ->
     cut = surcharge(situation, bases) if reduced else no_surcharge(len(bases))
     kept = contribution(situation, amo_cents=gross - cut.total_cents)
     own_copayment = ZERO if amc else copayment
-    sponsor = sponsored(inputs.sponsor, copayment_cents=own_copayment, other_cents=overrun)
+    sponsor = sponsored(
+        inputs.sponsor,
+        specialty=situation.specialty.specialty,
+        copayment_cents=own_copayment,
+        other_cents=overrun,
+    )
 
     unpaid_copayment = ZERO if third_party.amc else copayment
     unpaid_amo = ZERO if third_party.amo else gross

@@ -6,9 +6,12 @@ from common.money import Cents, share
 PERCENT = 100  # basis points
 
 
-def sponsored(sponsor: Sponsor | None, *, copayment_cents: int, other_cents: int) -> Cents:
-    """`copayment_cents` is the copayment that no payer refunds, `other_cents` the rest that nobody does."""
-    if sponsor is None:
+def sponsored(sponsor: Sponsor | None, *, specialty: str, copayment_cents: int, other_cents: int) -> Cents:
+    """Cents: of the copayment that no payer refunds, and of the rest that nobody does.
+
+    A specialty outside of the offer gets nothing (domain.md 9.9).
+    """
+    if sponsor is None or (sponsor.specialties is not None and specialty not in sponsor.specialties):
         return Cents(0)
     remainder = Cents(copayment_cents + other_cents)
     paid = _paid(sponsor, copayment=Cents(copayment_cents), remainder=remainder)

@@ -11,6 +11,7 @@ from claims.domain.asking import Consultation
 from claims.domain.calendar import day_in_paris
 from claims.domain.pricing import Amc, Nir, PricingRefused, price
 from claims.domain.rights import PayerKind, RightsVerdict
+from claims.domain.situation import PSYCHOLOGIST
 from claims.models import CareAct, Quote, QuoteState, Status, Stream, UnpricedCare
 from claims.usecases import coverage, early, insured, legs, pricing, questions, quotes, story
 from claims.usecases.means import Means, SeenInsured
@@ -80,7 +81,6 @@ async def price_care(
         practitioner_id=event.practitioner_id,
         care_on=care_on,
         booked_on=booked_on,
-        before=event.completed_at,
     )
     priced = price(inputs, means.tables, means.policy, as_known_at=known_at)
     waiting_for = {
@@ -109,6 +109,7 @@ async def price_care(
         pathway_indicator=priced.pathway_indicator,
         rights_pending=bool(waiting_for),
         flat_contribution_cents=priced.flat_contribution_cents,
+        partner_session=priced.reimbursable and event.profession == PSYCHOLOGIST,
         sponsor_offer_id=known.offer.id if known.offer and priced.sponsor_cents else None,
         insured_sealed=await insured.seal_person(session, means, event.patient_id, known.person, now=now),
         **await pricing.columns(

@@ -3,83 +3,29 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from claims import store
-from claims.domain import identifiers
 from claims.domain.asking import NOTHING_KNOWN, AmcDeclared, Exemption, ExemptionKind, Insurance
 from claims.domain.calendar import day_in_paris
-from claims.domain.identifiers import Answer, Verdict
+from claims.domain.identifiers import Verdict
 from claims.domain.pricing import Insured, Nir, Sponsor, SponsorKind
 from claims.domain.rights import PayerKind, RightsAnswer, RightsStatus, RightsVerdict, applied, judged
 from claims.models import Coverage, CoverageVersion, SponsorOffer
 from claims.models import RightsAnswer as RightsAnswerRow
 from claims.usecases import sealing, sponsors
 from claims.usecases.means import InsuredPerson, Means
+from claims.usecases.statements import CoverageImpossible, Statement, checked, require_holder
 from common import vault
-from common.errors import DomainError, Refusal
 from common.messaging import tasks
 
 _FIELD: Final = "coverage"
 RIGHTS_FIELD: Final = "rights"
 LOOK_UP: Final = "look-up-rights"
 _JUST_AFTER: Final = timedelta(microseconds=1)
-
-
-class IdentifierRefused(DomainError):
-    """A number fails a check: the code names which one, the number itself is never repeated."""
-
-    code: str  # type: ignore[misc]  # nir-length, nir-key, amc-number-character...: one refusal, many checks
-    refusal: ClassVar[Refusal] = Refusal.INVALID
-
-    def __init__(self, field: str, check: str) -> None:
-        name = field.replace("_", "-")
-        super().__init__(
-            f"{field} fails the check of its {check}",
-            extra={"errors": [{"pointer": f"/body/{field}", "code": f"{name}-{check}", "detail": check}]},
-        )
-        self.code = f"{name}-{check}"
-
-
-class CoverageImpossible(DomainError):
-    """What was stated contradicts itself."""
-
-    code: str  # type: ignore[misc]  # says what contradicts what
-    refusal: ClassVar[Refusal] = Refusal.INVALID
-
-    def __init__(self, code: str, detail: str, *, field: str) -> None:
-        super().__init__(
-            detail, extra={"errors": [{"pointer": f"/body/{field}", "code": code, "detail": detail}]}
-        )
-        self.code = code
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AmcStatement:
-    number: str
-    member_number: str
-    first_on: date | None
-    last_on: date | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Statement:
-    """What a person says about a patient's insurance; numbers as typed."""
-
-    nir: str | None
-    nia: str | None
-    ame_number: str | None
-    born_on: date | None
-    insured: Insured | None  # none: yes when anything is stated
-    amc: AmcStatement | None
-    amc_declared: AmcDeclared
-    exemptions: Sequence[Exemption]
-    scheme: str
-    sponsor_code: str | None
-    holder_name: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +81,8 @@ async def put_coverage(
     Raises IdentifierRefused, CoverageImpossible.
     """
     today = day_in_paris(now)
-    facts = _checked(means, statement, today=today)
+    facts = checked(means, statement, today=today)
+    require_holder(means, statement, today=today)
     offer = await _sponsor_offer(session, means, statement.sponsor_code, day=today)
     # A final price may already rest on "nothing newer at that instant": a new version begins after it.
     begins = now
@@ -180,55 +127,6 @@ def plan_look_up(
     tasks.add(session, LOOK_UP, key, due_at=due_at, payload=payload)
 
 
-def _checked(means: Means, statement: Statement, *, today: date) -> dict[str, Any]:
-    if means.tables.known_at(None).schemes.find((statement.scheme,), on=today) is None:
-        raise CoverageImpossible("scheme-unknown", "no rates are known of this scheme", field="scheme")
-    if statement.born_on is not None and statement.born_on > today:
-        raise CoverageImpossible("born-in-the-future", "the birth date is after today", field="birth_date")
-    given = [name for name in ("nir", "nia", "ame_number") if getattr(statement, name)]
-    if len(given) > 1:
-        raise CoverageImpossible("several-numbers", "give one of nir, nia and ame_number", field=given[1])
-    ame = any(each.kind is ExemptionKind.AME for each in statement.exemptions)
-    if statement.ame_number and not ame:
-        raise CoverageImpossible(
-            "ame-number-needs-ame", "an AME number needs the exemption ame", field="ame_number"
-        )
-    for number, each in enumerate(statement.exemptions):
-        where = f"exemptions/{number}"
-        if each.last_on is not None and each.last_on < each.first_on:
-            raise CoverageImpossible("dates-reversed", "an exemption ends before it begins", field=where)
-        if each.kind is ExemptionKind.MATERNITY and each.last_on is None:
-            raise CoverageImpossible("maternity-needs-end", "maternity has a last day", field=where)
-    if len({each.kind for each in statement.exemptions}) < len(statement.exemptions):
-        raise CoverageImpossible("exemption-twice", "an exemption stands twice", field="exemptions")
-    if statement.amc and statement.amc_declared is AmcDeclared.EXISTS_NOT_GIVEN:
-        raise CoverageImpossible("amc-given", "an AMC is given, so it is not missing", field="amc_declared")
-    nir = identifiers.check_nir(statement.nir) if statement.nir else None
-    return {
-        "nir": _value("nir", nir),
-        "nir_verdict": nir.verdict.value if nir else None,
-        "nia": _value("nia", identifiers.check_nia(statement.nia) if statement.nia else None),
-        "ame_number": _ame_number(statement.ame_number),
-        "born_on": statement.born_on.isoformat() if statement.born_on else None,
-        "holder_name": statement.holder_name,
-        "amc_number": _value(
-            "amc_number", identifiers.check_amc_number(statement.amc.number) if statement.amc else None
-        ),
-        "amc_member_number": _member_number(statement.amc),
-        "amc_first_on": _iso(statement.amc.first_on if statement.amc else None),
-        "amc_last_on": _iso(statement.amc.last_on if statement.amc else None),
-        "exemptions": [exemption_to_json(each) for each in statement.exemptions],
-    }
-
-
-def exemption_to_json(exemption: Exemption) -> dict[str, Any]:
-    return {
-        "kind": exemption.kind.value,
-        "first_on": exemption.first_on.isoformat(),
-        "last_on": _iso(exemption.last_on),
-    }
-
-
 def _exemptions(stored: Sequence[dict[str, Any]]) -> tuple[Exemption, ...]:
     return tuple(
         Exemption(
@@ -238,41 +136,6 @@ def _exemptions(stored: Sequence[dict[str, Any]]) -> tuple[Exemption, ...]:
         )
         for each in stored
     )
-
-
-def _value(field: str, answer: Answer | None) -> str | None:
-    if answer is None:
-        return None
-    if not answer.accepted:
-        raise IdentifierRefused(field, answer.failed.value if answer.failed else "structure")
-    return answer.value
-
-
-def _ame_number(raw: str | None) -> str | None:
-    """No source gives the key of an AME number: digits, 13 or 15 of them, are all that can be checked."""
-    if raw is None:
-        return None
-    digits = raw.replace(" ", "").replace(".", "")
-    if not (digits.isascii() and digits.isdigit()):
-        raise IdentifierRefused("ame_number", "character")
-    if len(digits) not in {13, 15}:
-        raise IdentifierRefused("ame_number", "length")
-    return digits
-
-
-def _member_number(amc: AmcStatement | None) -> str | None:
-    if amc is None:
-        return None
-    number = amc.member_number.replace(" ", "").upper()
-    if not number or len(number) > 20:  # noqa: PLR2004
-        raise IdentifierRefused("amc_member_number", "length")
-    if not (number.isascii() and number.isalnum()):
-        raise IdentifierRefused("amc_member_number", "character")
-    return number
-
-
-def _iso(day: date | None) -> str | None:
-    return day.isoformat() if day else None
 
 
 async def _sponsor_offer(
@@ -371,7 +234,7 @@ async def stated(
 ) -> Insurance:
     """What a statement would price with, without keeping it. Raises IdentifierRefused, CoverageImpossible."""
     today = day_in_paris(now)
-    facts = _checked(means, statement, today=today)
+    facts = checked(means, statement, today=today)
     offer = await _sponsor_offer(session, means, statement.sponsor_code, day=today)
     return _insurance(
         facts,
@@ -457,7 +320,11 @@ def _sponsor(offer: SponsorOffer, care_on: date) -> Sponsor | None:
     if care_on < offer.valid_from or (offer.valid_to is not None and care_on > offer.valid_to):
         return None
     return Sponsor(
-        kind=SponsorKind(offer.kind), cents=offer.cents, percent=offer.percent, max_cents=offer.max_cents
+        kind=SponsorKind(offer.kind),
+        cents=offer.cents,
+        percent=offer.percent,
+        max_cents=offer.max_cents,
+        specialties=None if offer.covered_specialties is None else tuple(offer.covered_specialties),
     )
 
 

@@ -333,14 +333,7 @@ async def same_price(
 
     Raises PriceWouldChange.
     """
-    consultation, booked_on = quotes.asked_of(stream)
-    asked = inputs_of(
-        consultation, known.insurance, care_on=act.care_on, booked_on=booked_on, tables=means.tables
-    )
-    before = await pricing.inputs_again(session, means, act, owner=act.patient_id, kept=True)
-    # What the practitioner coded stays; only what is known of the insurance may differ.
-    again = pricing.with_insurance_of(before, asked)
-    priced = price(again, means.tables, means.policy, as_known_at=act.known_at)
+    priced = await priced_again(session, means, stream, act, known)
     if (priced.amo_cents, priced.amc_cents, priced.advance_cents) != (
         act.amo_cents,
         act.amc_cents,
@@ -348,6 +341,20 @@ async def same_price(
     ):
         raise PriceWouldChange("the corrected coverage gives other amounts for this care")
     return known.person
+
+
+async def priced_again(
+    session: AsyncSession, means: Means, stream: Stream, act: CareAct, known: coverage.Known
+) -> Priced:
+    """The care as it was done, with the insurance of `known`, by the tables of its first price."""
+    consultation, booked_on = quotes.asked_of(stream)
+    asked = inputs_of(
+        consultation, known.insurance, care_on=act.care_on, booked_on=booked_on, tables=means.tables
+    )
+    before = await pricing.inputs_again(session, means, act, owner=act.patient_id, kept=True)
+    # What the practitioner coded stays; only what is known of the insurance may differ.
+    again = pricing.with_insurance_of(before, asked)
+    return price(again, means.tables, means.policy, as_known_at=act.known_at)
 
 
 def _send_file_again(session: AsyncSession, means: Means, leg: Leg, *, now: datetime) -> None:

@@ -78,6 +78,7 @@ class SeenInsured:
     person: InsuredPerson
 
 
-def means_of(keys: KeySettings, terms: Terms) -> Means:
+def means_of(keys: KeySettings, terms: Terms, policy: Policy = DEFAULT_POLICY) -> Means:
     """For a process: the tables are read once, at its start. Raises TablesInvalid."""
-    return Means(keyring=vault.keyring_of(keys, service="claims"), tables=load_tables(), terms=terms)
+    keyring = vault.keyring_of(keys, service="claims")
+    return Means(keyring=keyring, tables=load_tables(), policy=policy, terms=terms)

@@ -145,7 +145,10 @@ async def recompute(
 
 
 def with_insurance_of(inputs: Inputs, other: Inputs) -> Inputs:
-    """`inputs`, the care as it was done, with what `other` knows of the patient's insurance."""
+    """`inputs`, the care as it was done, with what `other` knows of the patient's insurance.
+
+    What a sponsor gives was settled when the care was priced: a cap that is used up since changes nothing.
+    """
     return replace(
         inputs,
         born_on=other.born_on,
@@ -154,5 +157,4 @@ def with_insurance_of(inputs: Inputs, other: Inputs) -> Inputs:
         amc=other.amc,
         exemptions=other.exemptions,
         scheme=other.scheme,
-        sponsor=other.sponsor,
     )

@@ -1,7 +1,7 @@
 """The question for the calculator: with the contributions already taken and the sponsor's money left."""
 
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -25,16 +25,20 @@ async def asked(
     practitioner_id: UUID | None,
     care_on: date,
     booked_on: date | None,
-    before: datetime | None = None,
 ) -> Inputs:
-    """Care completed before `before` counts towards ceilings and caps; all care without one."""
-    year, today = await store.sum_contributions(
-        session, patient_id, practitioner_id=practitioner_id, care_on=care_on, before=before
+    """All care of the person that has a price by now counts towards ceilings and caps.
+
+    Care that was done later and priced first counts too: no order of arrival exceeds a ceiling.
+    """
+    known = await store.sum_taken(session, patient_id, practitioner_id=practitioner_id, care_on=care_on)
+    taken = Taken(
+        this_year_cents=known.year_cents,
+        today_cents=known.today_cents,
+        partner_sessions=known.partner_sessions,
     )
-    taken = Taken(this_year_cents=year, today_cents=today)
     return inputs_of(
         consultation,
-        await _within_cap(session, insurance, offer, patient_id, care_on=care_on, before=before),
+        await _within_cap(session, insurance, offer, patient_id, care_on=care_on),
         care_on=care_on,
         booked_on=booked_on,
         tables=means.tables,
@@ -49,13 +53,12 @@ async def _within_cap(
     patient_id: UUID,
     *,
     care_on: date,
-    before: datetime | None,
 ) -> Insurance:
     """A sponsor pays a person at most its monthly cap; what is left of it is the cap of this consultation."""
     sponsor = insurance.sponsor
     if sponsor is None or offer is None or offer.monthly_cap_cents is None:
         return insurance
-    spent = await store.sum_sponsored(session, patient_id, offer.id, month_of=care_on, before=before)
+    spent = await store.sum_sponsored(session, patient_id, offer.id, month_of=care_on)
     left = Cents(max(offer.monthly_cap_cents - spent, 0))
     if left == 0:
         return replace(insurance, sponsor=None)

@@ -10,11 +10,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from claims import store
 from claims.domain.leg import State
-from claims.domain.pricing import Payer
+from claims.domain.pricing import Payer, PricingRefused
 from claims.domain.rights import PayerKind, RightsAnswer, RightsQuestion, RightsStatus, RightsVerdict
 from claims.models import RightsAnswer as RightsAnswerRow
 from claims.usecases import coverage, insured, legs, sealing
 from claims.usecases.means import Means
+from claims.usecases.statements import exemption_to_json
 from common.ids import uuid7
 from common.messaging import history, tasks
 
@@ -123,9 +124,7 @@ async def _keep(
 ) -> None:
     exemptions = answer.exemptions
     told = {
-        "exemptions": (
-            None if exemptions is None else [coverage.exemption_to_json(each) for each in exemptions]
-        ),
+        "exemptions": (None if exemptions is None else [exemption_to_json(each) for each in exemptions]),
         "reference": answer.reference,
     }
     session.add(
@@ -146,7 +145,8 @@ async def _keep(
 async def settle(session: AsyncSession, means: Means, appointment_id: UUID, *, now: datetime) -> None:
     """Lets claims leave whose rights are proven by now, for the insured person as known now.
 
-    With another price than the one given the claim goes on waiting: at its deadline it becomes a receivable.
+    A payer whose share is another one by now goes on waiting: at its deadline its claim becomes a receivable.
+    The others do not wait for it.
     """
     stream = await store.lock_stream(session, appointment_id)
     act = await store.get_care_act(session, appointment_id)
@@ -162,12 +162,19 @@ async def settle(session: AsyncSession, means: Means, appointment_id: UUID, *, n
     if not pending:
         return
     try:
-        person = await legs.same_price(session, means, stream, act, known)
-    except legs.PriceWouldChange:
-        history.note(session, stream.id, "claims.price-with-rights-differs", at=now)
+        again = await legs.priced_again(session, means, stream, act, known)
+    except PricingRefused:
+        history.note(session, stream.id, "claims.price-with-rights-refused", at=now)
         return
+    shares = {part.payer.value: part.amount_cents for part in again.claim_parts}
+    same = [each for each in pending if shares.get(each.payer_kind) == each.amount_cents]
+    if len(same) < len(pending):
+        history.note(session, stream.id, "claims.price-with-rights-differs", at=now)
+    if not same:
+        return
+    person = known.person
     act.insured_sealed = await insured.seal_person(session, means, act.patient_id, person, now=now)
-    for each in sorted(pending, key=lambda leg: leg.payer_kind != Payer.AMO.value):
+    for each in sorted(same, key=lambda leg: leg.payer_kind != Payer.AMO.value):
         leg = await store.lock_leg(session, each.id)
         await legs.release_parked(session, means, stream, leg, person, now=now)
     await legs.settle_pending(session, act)

@@ -3,7 +3,7 @@
 import secrets
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Final
+from typing import ClassVar, Final
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -13,6 +13,7 @@ from claims.domain.pricing import SponsorKind
 from claims.models import SponsorOffer
 from claims.usecases.means import Means
 from common.crypto import Keyring
+from common.errors import DomainError, Refusal
 from common.ids import uuid7
 from common.money import Cents
 
@@ -28,14 +29,30 @@ class Offer:
     percent: int | None
     max_cents: Cents | None
     monthly_cap_cents: Cents | None
+    covered_specialties: tuple[str, ...] | None  # words of the specialties table; none: all of them
     valid_from: date
     valid_to: date | None
+
+
+class SpecialtyUnknown(DomainError):
+    code: ClassVar[str] = "specialty-unknown"
+    refusal: ClassVar[Refusal] = Refusal.INVALID
+
+    def __init__(self, number: int) -> None:
+        detail = "no specialty or profession of this word is known"
+        pointer = f"/body/covered_specialties/{number}"
+        error = {"pointer": pointer, "code": self.code, "detail": detail}
+        super().__init__(detail, extra={"errors": [error]})
 
 
 async def add_offer(
     session: AsyncSession, means: Means, offer: Offer, *, now: datetime
 ) -> tuple[SponsorOffer, str]:
-    """The row, and the code that its people join with."""
+    """The row, and the code that its people join with. Raises SpecialtyUnknown."""
+    for number, word in enumerate(offer.covered_specialties or ()):
+        known = means.tables.known_at(None).specialties.find((word,), on=offer.valid_from)
+        if known is None or known.specialty != word:
+            raise SpecialtyUnknown(number)
     identifier = uuid7(now)
     code = secrets.token_urlsafe(_CODE_BYTES)
     row = SponsorOffer(
@@ -47,6 +64,9 @@ async def add_offer(
         percent=offer.percent,
         max_cents=offer.max_cents,
         monthly_cap_cents=offer.monthly_cap_cents,
+        covered_specialties=(
+            None if offer.covered_specialties is None else sorted(set(offer.covered_specialties))
+        ),
         valid_from=offer.valid_from,
         valid_to=offer.valid_to,
         created_at=now,

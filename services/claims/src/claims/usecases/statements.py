@@ -1,0 +1,178 @@
+"""What a person states about a patient's insurance: every check before it is kept or priced with."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, ClassVar
+
+from claims.domain import identifiers
+from claims.domain.asking import AmcDeclared, Exemption, ExemptionKind
+from claims.domain.identifiers import Answer
+from claims.domain.pricing import Insured
+from claims.domain.situation import age_on
+from claims.usecases.means import Means
+from common.errors import DomainError, Refusal
+
+
+class IdentifierRefused(DomainError):
+    """A number fails a check: the code names which one, the number itself is never repeated."""
+
+    code: str  # type: ignore[misc]  # nir-length, nir-key, amc-number-character...: one refusal, many checks
+    refusal: ClassVar[Refusal] = Refusal.INVALID
+
+    def __init__(self, field: str, check: str) -> None:
+        name = field.replace("_", "-")
+        super().__init__(
+            f"{field} fails the check of its {check}",
+            extra={"errors": [{"pointer": f"/body/{field}", "code": f"{name}-{check}", "detail": check}]},
+        )
+        self.code = f"{name}-{check}"
+
+
+class CoverageImpossible(DomainError):
+    """What was stated contradicts itself."""
+
+    code: str  # type: ignore[misc]  # says what contradicts what
+    refusal: ClassVar[Refusal] = Refusal.INVALID
+
+    def __init__(self, code: str, detail: str, *, field: str) -> None:
+        super().__init__(
+            detail, extra={"errors": [{"pointer": f"/body/{field}", "code": code, "detail": detail}]}
+        )
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AmcStatement:
+    number: str
+    member_number: str
+    first_on: date | None
+    last_on: date | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """What a person says about a patient's insurance; numbers as typed."""
+
+    nir: str | None
+    nia: str | None
+    ame_number: str | None
+    born_on: date | None
+    insured: Insured | None  # none: yes when anything is stated
+    amc: AmcStatement | None
+    amc_declared: AmcDeclared
+    exemptions: Sequence[Exemption]
+    scheme: str
+    sponsor_code: str | None
+    holder_name: str | None
+
+
+def checked(means: Means, statement: Statement, *, today: date) -> dict[str, Any]:
+    """The facts as they are sealed. Raises IdentifierRefused, CoverageImpossible."""
+    if means.tables.known_at(None).schemes.find((statement.scheme,), on=today) is None:
+        raise CoverageImpossible("scheme-unknown", "no rates are known of this scheme", field="scheme")
+    if statement.born_on is not None and statement.born_on > today:
+        raise CoverageImpossible("born-in-the-future", "the birth date is after today", field="birth_date")
+    given = [name for name in ("nir", "nia", "ame_number") if getattr(statement, name)]
+    if len(given) > 1:
+        raise CoverageImpossible("several-numbers", "give one of nir, nia and ame_number", field=given[1])
+    _check_exemptions(statement)
+    _check_amc(statement)
+    nir = identifiers.check_nir(statement.nir) if statement.nir else None
+    return {
+        "nir": _value("nir", nir),
+        "nir_verdict": nir.verdict.value if nir else None,
+        "nia": _value("nia", identifiers.check_nia(statement.nia) if statement.nia else None),
+        "ame_number": _ame_number(statement.ame_number),
+        "born_on": statement.born_on.isoformat() if statement.born_on else None,
+        "holder_name": statement.holder_name,
+        "amc_number": _value(
+            "amc_number", identifiers.check_amc_number(statement.amc.number) if statement.amc else None
+        ),
+        "amc_member_number": _member_number(statement.amc),
+        "amc_first_on": iso(statement.amc.first_on if statement.amc else None),
+        "amc_last_on": iso(statement.amc.last_on if statement.amc else None),
+        "exemptions": [exemption_to_json(each) for each in statement.exemptions],
+    }
+
+
+def _check_exemptions(statement: Statement) -> None:
+    ame = any(each.kind is ExemptionKind.AME for each in statement.exemptions)
+    if statement.ame_number and not ame:
+        raise CoverageImpossible(
+            "ame-number-needs-ame", "an AME number needs the exemption ame", field="ame_number"
+        )
+    for number, each in enumerate(statement.exemptions):
+        where = f"exemptions/{number}"
+        if each.last_on is not None and each.last_on < each.first_on:
+            raise CoverageImpossible("dates-reversed", "an exemption ends before it begins", field=where)
+        if each.kind is ExemptionKind.MATERNITY and each.last_on is None:
+            raise CoverageImpossible("maternity-needs-end", "maternity has a last day", field=where)
+    if len({each.kind for each in statement.exemptions}) < len(statement.exemptions):
+        raise CoverageImpossible("exemption-twice", "an exemption stands twice", field="exemptions")
+
+
+def _check_amc(statement: Statement) -> None:
+    amc = statement.amc
+    if amc and amc.first_on and amc.last_on and amc.last_on < amc.first_on:
+        raise CoverageImpossible("dates-reversed", "the AMC's rights end before they begin", field="amc")
+    if statement.amc and statement.amc_declared is AmcDeclared.EXISTS_NOT_GIVEN:
+        raise CoverageImpossible("amc-given", "an AMC is given, so it is not missing", field="amc_declared")
+
+
+def require_holder(means: Means, statement: Statement, *, today: date) -> None:
+    """A child is covered on the rights of somebody, in whose name its claims are made (domain.md 2.1).
+
+    Until the age of the pathway: from then on a person may be insured in their own right. The source gives
+    no rule for when a holder has to be named; this one refuses nothing that an adult can state.
+    """
+    if not (statement.nir or statement.nia) or statement.born_on is None or statement.holder_name:
+        return
+    row = means.tables.known_at(None).ages.find(("pathway",), on=today)
+    if row is not None and age_on(statement.born_on, today) < row.age:
+        raise CoverageImpossible(
+            "holder-missing", "a child is insured through somebody: name the holder", field="holder_name"
+        )
+
+
+def exemption_to_json(exemption: Exemption) -> dict[str, Any]:
+    return {
+        "kind": exemption.kind.value,
+        "first_on": exemption.first_on.isoformat(),
+        "last_on": iso(exemption.last_on),
+    }
+
+
+def _value(field: str, answer: Answer | None) -> str | None:
+    if answer is None:
+        return None
+    if not answer.accepted:
+        raise IdentifierRefused(field, answer.failed.value if answer.failed else "structure")
+    return answer.value
+
+
+def _ame_number(raw: str | None) -> str | None:
+    """No source gives the key of an AME number: digits, 13 or 15 of them, are all that can be checked."""
+    if raw is None:
+        return None
+    digits = raw.replace(" ", "").replace(".", "")
+    if not (digits.isascii() and digits.isdigit()):
+        raise IdentifierRefused("ame_number", "character")
+    if len(digits) not in {13, 15}:
+        raise IdentifierRefused("ame_number", "length")
+    return digits
+
+
+def _member_number(amc: AmcStatement | None) -> str | None:
+    if amc is None:
+        return None
+    number = amc.member_number.replace(" ", "").upper()
+    if not number or len(number) > 20:  # noqa: PLR2004
+        raise IdentifierRefused("amc_member_number", "length")
+    if not (number.isascii() and number.isalnum()):
+        raise IdentifierRefused("amc_member_number", "character")
+    return number
+
+
+def iso(day: date | None) -> str | None:
+    return day.isoformat() if day else None
