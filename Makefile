@@ -32,7 +32,7 @@ run: .state/setup  ## the platform on this machine: ONCE=1 ends after the journe
 		$(if $(REPORT),--report "$(REPORT)") $(if $(PORT),--port $(PORT))
 
 test: .state/setup  ## every test; T=tests/booking narrows, ARGS="-k word -x" is passed on, WORKERS=0 runs in one process
-	@$(BIN)/pytest $(if $(call on,WORKERS),-n $(WORKERS) --dist loadscope) $(ARGS) $(T)
+	@$(BIN)/pytest $(if $(call on,WORKERS),-n $(WORKERS) --dist loadscope --no-loadscope-reorder) $(ARGS) $(T)
 
 bench: .state/setup  ## ratios against baselines of the same run; REPORT=file writes them too
 	@$(BIN)/python -m bench $(if $(REPORT),--report "$(REPORT)") $(ARGS)

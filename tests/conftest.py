@@ -12,12 +12,14 @@ from common.db import Sessions
 from support.broker import embedded_broker, kafka_broker, own_kafka_broker
 from support.kafka_count import KafkaCount
 from support.postgres import Server, running_server
+from support.workers import SlowFirst
 
 __all__ = ["embedded_broker", "kafka_broker", "own_kafka_broker"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(KafkaCount())
+    config.pluginmanager.register(SlowFirst())
 
 
 @pytest.fixture(scope="session")
