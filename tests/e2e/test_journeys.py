@@ -81,6 +81,24 @@ def test_every_document_is_a_sealed_pdf_on_disk(run: Run) -> None:
         assert b"/ByteRange" in content, f"{file} is not signed"
 
 
+def test_the_rights_of_everybody_insured_were_asked_of_their_payers(run: Run) -> None:
+    rights = {each["number"]: set(each["rights"].items()) for each in run.report}
+
+    both = {("amo", "open"), ("amc", "open")}
+    assert rights == dict.fromkeys(("1", "2", "4", "6", "8a", "8b", "10"), both) | {
+        "3": set(),
+        "5": {("amo", "open")},
+        "7": set(),
+        "9": {("amo", "open")},
+    }
+
+
+def test_each_journey_is_explained_to_its_patient(run: Run) -> None:
+    for each in run.report:
+        assert each["explanations"][0].startswith("Somme demandée sur votre carte"), each["number"]
+        assert all(sentence in " ".join(run.output.split()) for sentence in each["explanations"])
+
+
 def test_the_table_is_printed(run: Run) -> None:
     assert "Who paid what" in run.output
     for words in ("17.50", "claim-statement", "rejected"):

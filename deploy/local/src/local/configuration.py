@@ -141,6 +141,7 @@ def settings_of(
         "claims": {
             "gateway_url": front + PAYERS,
             "gateway_key": kept["gateway"],
+            "rights_url": front + PAYERS,
             # the simulators answer at once, and nobody here wants to wait for company
             "claiming": {"gather_for": "PT0.1S", "poll_every": "PT0.3S", "poll_idle_every": "PT2S"},
         },

@@ -44,6 +44,7 @@ class Outcome:
     sheet: str
     claims: tuple[Claim, ...]
     documents: tuple[Document, ...]
+    rights: Mapping[str, str]  # payer: what its service answered
     explanations: tuple[str, ...]
 
 
@@ -61,6 +62,7 @@ async def read_outcome(api: Api, journey: Journey, appointment: Mapping[str, Any
         care = await me.get(f"/claims/v1/appointments/{appointment_id}/care-act")
     price = care["price"] if care else quote["price"]
     listed = await me.get(f"/documents/v1/patients/{now['patient_id']}/documents")
+    coverage = await me.get(f"/claims/v1/patients/{now['patient_id']}/coverage")
     documents = [
         await _download(me, journey, document, folder)
         for document in sorted(listed["items"], key=lambda each: (each["kind"], each["folder"] or ""))
@@ -83,6 +85,7 @@ async def read_outcome(api: Api, journey: Journey, appointment: Mapping[str, Any
             for leg in sorted((care or {}).get("legs", []), key=lambda each: each["payer_kind"], reverse=True)
         ),
         documents=tuple(documents),
+        rights={each["payer_kind"]: each["status"] for each in coverage["rights"]},
         explanations=tuple(each["sentence_fr"] for each in price["explanations"]),
     )
 
@@ -136,10 +139,7 @@ def _euros(cents: int) -> str:
 
 def write(path: Path, outcomes: Sequence[tuple[Journey, Outcome]]) -> None:
     """A list with one object per journey; amounts in cents."""
-    rows = [
-        {key: value for key, value in asdict(outcome).items() if key != "explanations"}
-        for _, outcome in outcomes
-    ]
+    rows = [asdict(outcome) for _, outcome in outcomes]
     path.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
 
 
