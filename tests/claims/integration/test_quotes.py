@@ -197,21 +197,25 @@ async def test_old_previews_are_forgotten_and_new_ones_kept(world, client) -> No
     assert statuses == [404, 200]
 
 
-async def test_a_refused_preview_names_the_field_and_the_rule(client) -> None:
+@pytest.mark.parametrize(
+    ("care_on", "code"),
+    [("2015-01-01", "no-tariff"), ("9999-12-31", "no-tariff"), ("0001-04-02", "invalid-input")],
+)
+async def test_a_refused_preview_names_the_field_and_the_rule(client, care_on, code) -> None:
     asked = {
         "practice": {
             "profession": "physician",
-            "specialty": "01",
-            "sector": "s1",
+            "specialty": "05",
+            "sector": "s2",
             "third_party_payment": "full",
-            "fee_cents": 2500,
+            "fee_cents": 6000,
         },
-        "care_on": "2015-01-01",
+        "care_on": care_on,
     }
 
     answer = await client.post("/previews", json=asked, headers=PATIENT)
 
-    assert (answer.status_code, answer.json()["type"]) == (422, "urn:problem:no-tariff")
+    assert (answer.status_code, answer.json()["type"]) == (422, f"urn:problem:{code}")
 
 
 async def test_a_quote_gives_the_same_cents_when_asked_again(world, client, given_coverage) -> None:

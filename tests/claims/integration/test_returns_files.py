@@ -243,9 +243,10 @@ async def test_a_file_that_was_cut_or_does_not_add_up_is_refused_whole(
         ({"text": "x" * 300_000}, 413),
         ({"text": "é" * (MOST_BYTES // 2 + 1)}, 422),
         ({"base64": "not base64"}, 422),
+        ({"base64": "YWJj\u0091"}, 422),
         ({}, 422),
     ],
-    ids=["text too long", "body too long", "too many bytes", "no base64", "nothing"],
+    ids=["text too long", "body too long", "too many bytes", "no base64", "no ascii", "nothing"],
 )
 async def test_an_oversized_or_unreadable_upload_is_refused(client, body, status) -> None:
     answer = await client.post("/returns-files", json=body, headers=ADMINISTRATOR)

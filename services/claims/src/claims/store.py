@@ -1,8 +1,9 @@
 """Every query of the claims service, by name."""
 
+from calendar import monthrange
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
@@ -280,12 +281,11 @@ def _same_day(practitioner_id: UUID, care_on: date) -> ColumnElement[bool]:
 
 async def sum_sponsored(session: AsyncSession, patient_id: UUID, offer_id: UUID, *, month_of: date) -> Cents:
     """What a sponsor pays for a person in a civil month, of all care that has a price."""
-    first = month_of.replace(day=1)
+    _, days = monthrange(month_of.year, month_of.month)
     query = select(func.coalesce(func.sum(CareAct.sponsor_cents), 0)).where(
         CareAct.patient_id == patient_id,
         CareAct.sponsor_offer_id == offer_id,
-        CareAct.care_on >= first,
-        CareAct.care_on < (first + timedelta(days=31)).replace(day=1),
+        CareAct.care_on.between(month_of.replace(day=1), month_of.replace(day=days)),
     )
     return Cents(int(await session.scalar(query) or 0))
 

@@ -1,7 +1,7 @@
 """From what is known of a consultation and of a patient's insurance to the question the calculator takes."""
 
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import MINYEAR, date, timedelta
 from enum import StrEnum
 from typing import Final
 
@@ -168,11 +168,12 @@ def specialty_word(profession: str, specialty: str) -> str:
 
 def stand_in_birth(consultation: Consultation, *, care_on: date) -> date:
     """A birth date that gives the same answers as the booking's two flags, and no others that count."""
+    years = _ADULT_YEARS
     if consultation.under_16:
-        return date(care_on.year - _CHILD_YEARS, 1, 1)
-    if consultation.minor_on_1_january:
-        return date(care_on.year - _MINOR_YEARS, 1, 1)
-    return date(care_on.year - _ADULT_YEARS, 1, 1)
+        years = _CHILD_YEARS
+    elif consultation.minor_on_1_january:
+        years = _MINOR_YEARS
+    return date(max(care_on.year - years, MINYEAR), 1, 1)  # no tariff is that old, but a refusal is due
 
 
 def amc_at(insurance: Insurance, *, care_on: date, tables: Tables) -> Amc:

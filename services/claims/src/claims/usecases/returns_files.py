@@ -1,7 +1,6 @@
 """A file of payers' answers, line by line: each commits on its own, and one that is refused says why."""
 
 import base64
-import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -57,7 +56,7 @@ def text_of(text: str | None, encoded: str | None) -> str:
         return text
     try:
         return base64.b64decode(encoded or "", validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # other characters than those of ASCII, no base64, no UTF-8
         raise ReturnFileRefused("base64", "is-utf-8-in-base64") from None
 
 
