@@ -2,63 +2,58 @@
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
 
-from local.configuration import AUDIENCE, ISSUER, SERVICES
+from local.configuration import SERVICES
+from tools.fuzz.people import People, people
 from tools.running import platform
 
-_HERE: Final = Path(__file__).parent
 _ENVIRONMENT: Final = Path("build/fuzz")
-_RUN_SECONDS: Final = 240
-_GP_RPPS: Final = "10001234565"
+_FIGURES: Final = Path("build/figures/fuzz.json")
+_RUN_SECONDS: Final = 1200
+_ROLES: Final = ("pharmacist", "service", "administrator", "support", "practitioner", "patient")
+_AT_A_TIME: Final = 2
 _REAL: Final = 0.75  # how often an id is one that exists
-_CONFIGURATION: Final = (
-    'hooks = "tools.fuzz.rules"',
-    "max-stream-events = 1",
-    "cache.enabled = false",
-    "generation.allow-x00 = false",  # no text in PostgreSQL holds NUL; a 422 says so
-    "[checks.missing_required_header]",
-    'expected-statuses = ["400", "401", "403", "404", "409", "415", "422", "428"]',  # 428: If-Match, RFC 6585
-    "[[operations]]",  # OpenAPI 3.1 can say of a stream only that it is text
-    'include-operation-id = "stream_appointment"',
-    "checks.response_schema_conformance.enabled = false",
-)
 
-# Those that end something come last, so that the others still find it. Who has nothing to do in a service
-# makes only a few calls there: every answer must be a refusal that is documented.
-_ORDER: Final = ("documents", "claims", "payment", "booking")
-_AT_HOME: Final[Mapping[str, frozenset[str]]] = {
-    "pharmacist": frozenset({"documents"}),
-    "service": frozenset({"booking", "claims"}),
-    "support": frozenset({"booking", "payment", "claims"}),
-    "practitioner": frozenset({"booking", "claims", "documents"}),
-    "patient": frozenset(SERVICES),
-    "administrator": frozenset({"booking", "payment", "claims"}),
+# What no request of this run can bring about. Every other operation has to accept something.
+_NOT_REACHED: Final = {
+    "report_patient_absent": "the time of the appointment has to pass",
+    "report_practitioner_absent": "the time of the appointment has to pass",
+    "receive_provider_event": "the card provider signs it",
+    "price_unpriced_care": "the tables have to change",
 }
 
 
 @dataclass(frozen=True, slots=True)
-class People:
-    """What the journeys left behind: who there is, and which ids are real."""
+class Pair:
+    service: str
+    role: str
+    mine: Sequence[str]  # the operations that this role may call
+    swept: Sequence[str]  # those among them of which this run tries every boundary
+    others: Sequence[str]  # must refuse this role
 
-    tokens: Mapping[str, str]
-    values: Mapping[str, Sequence[Any]]
+    @property
+    def name(self) -> str:
+        return f"{self.service}-{self.role}"
 
 
 @dataclass(slots=True)
 class Tally:
+    operations: set[str] = field(default_factory=set)
     cases: int = 0
-    operations: int = 0
-    accepted: int = 0
+    accepted: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
     said: list[str] = field(default_factory=list)  # how schemathesis tells of them, with a curl line each
 
@@ -66,190 +61,200 @@ class Tally:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make fuzz", description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--examples", type=int, default=12, help="random cases of each kind per operation")
+    parser.add_argument(
+        "--deep", action="store_true", help="every boundary with every role, more random cases"
+    )
     parser.add_argument("--service", action="append", choices=SERVICES, help="only this one")
-    parser.add_argument("--role", action="append", choices=sorted(_AT_HOME), help="only this one")
+    parser.add_argument("--role", action="append", choices=sorted(_ROLES), help="only this one")
     parser.add_argument("--front", help="a platform that runs already, with --data", metavar="URL")
     parser.add_argument("--data", type=Path, help="where that platform keeps its data", metavar="DIRECTORY")
+    parser.add_argument("--keep", type=Path, help="what schemathesis was told and said", metavar="DIRECTORY")
     told = parser.parse_args()
     began = time.monotonic()
     print(f"seed {told.seed}")
     with tempfile.TemporaryDirectory(prefix="fuzz-") as scratch:
+        kept = told.keep or Path(scratch)
+        kept.mkdir(parents=True, exist_ok=True)
         if told.front:
-            tallies = _fuzz(told.front, told.data, Path(scratch), told)
+            tallies = _fuzz(told.front, told.data, kept, told)
         else:
             with platform(Path(scratch) / "data") as front:
-                tallies = _fuzz(front, Path(scratch) / "data", Path(scratch), told)
-    failed = _show(tallies)
+                print(f"the platform runs after {time.monotonic() - began:.0f} s")
+                tallies = _fuzz(front, Path(scratch) / "data", kept, told)
+    if told.role is None:
+        for tally in tallies.values():
+            tally.failures += [
+                f"nobody: {name} never accepted valid data"
+                for name in sorted(tally.operations - _NOT_REACHED.keys())
+                if not tally.accepted[name]
+            ]
+    failed = _show(tallies, time.monotonic() - began)
     print(f"{time.monotonic() - began:.0f} s; again with SEED={told.seed}")
     return 1 if failed else 0
 
 
 def _fuzz(front: str, data: Path, scratch: Path, told: argparse.Namespace) -> dict[str, Tally]:
-    people = _people(front, data)
+    whom = people(front, data)
+    print("prepared", flush=True)
     tallies = {service: Tally() for service in SERVICES}
-    for role, home in _AT_HOME.items():
-        for service in _ORDER:
-            if (told.service and service not in told.service) or (told.role and role not in told.role):
-                continue
-            at_home = service in home
-            report = _run(front, service, role, people, scratch, told=told, at_home=at_home)
-            _count(tallies[service], report, service=service, role=role)
+    pairs = list(_plan(front, told))
+    # What was made ready for payment ends with a change of the coverage, and most things end in booking.
+    for services in (("payment", "documents"), ("claims",), ("booking",)):
+        wave = [each for each in pairs if each.service in services]
+        with ThreadPoolExecutor(_AT_A_TIME) as pool:
+            for pair, report in zip(
+                wave, pool.map(lambda pair: _run(front, pair, whom, scratch, told), wave), strict=True
+            ):
+                _count(tallies[pair.service], pair, report)
     return tallies
 
 
-def _people(front: str, data: Path) -> People:
-    steps = {}
-    for line in (data / "journeys.jsonl").read_text(encoding="utf-8").splitlines():
-        if line.strip():
-            noted = json.loads(line)
-            steps[noted["step"]] = noted["result"]
-    gp = steps["practitioner.gp"]
-    secrets = json.loads((data / "secrets.json").read_text(encoding="utf-8"))
-    with httpx.Client(base_url=front, timeout=20) as http:
-
-        def token(**form: str) -> str:
-            answer = http.post(f"{ISSUER}/token", data={"audience": AUDIENCE, **form}).raise_for_status()
-            return str(answer.json()["access_token"])
-
-        def person(role: str, subject: str, **more: str) -> str:
-            return token(grant_type="urn:dev:person", role=role, subject=subject, **more)
-
-        someone = steps["administrator"]
-        tokens = {
-            "patient": person("patient", steps["1.1.account"]),
-            "practitioner": person("practitioner", gp["subject"], rpps=_GP_RPPS),
-            "pharmacist": person("pharmacist", someone),
-            "support": person("support", someone),
-            "administrator": person("administrator", someone),
-            "service": token(
-                grant_type="client_credentials",
-                client_id="documents",
-                client_secret=secrets["documents.client"],
-            ),
-        }
-        return People(tokens, _values(http, steps, tokens))
+def _plan(front: str, told: argparse.Namespace) -> Iterator[Pair]:
+    for service in ("documents", "claims", "payment", "booking"):
+        if told.service and service not in told.service:
+            continue
+        roles = _roles_of(httpx.get(f"{front}/{service}/openapi.json").raise_for_status().json())
+        for role in _ROLES:
+            if told.role and role not in told.role:
+                continue
+            mine = [each for each, may in roles.items() if role in may]
+            swept = mine if told.deep else [each for each in mine if roles[each][-1] == role]
+            yield Pair(service, role, mine, swept, [each for each in roles if each not in mine])
 
 
-def _values(
-    http: httpx.Client, steps: Mapping[str, Any], tokens: Mapping[str, str]
-) -> Mapping[str, Sequence[Any]]:
-    """Ids of journey 1, which the patient may see, and of the next ones, which are somebody else's."""
-
-    def got(path: str, role: str = "patient", **query: Any) -> Any:
-        headers = {"Authorization": f"Bearer {tokens[role]}"}
-        return http.get(path, headers=headers, params=query).raise_for_status().json()
-
-    appointments = [steps[f"1.{number}.appointment"]["id"] for number in ("1", "2", "7")]
-    patients = [steps[f"1.{number}.patient"] for number in ("1", "2")]
-    documents = got(f"/documents/v1/patients/{patients[0]}/documents")["items"]
-    offers = got(f"/booking/v1/practitioners/{steps['practitioner.gp']['id']}/offers", limit=20)["items"]
-    care = got(f"/claims/v1/appointments/{appointments[0]}/care-act")
-    cards = []
-    for number in ("5555555555554444", "4000000000000002", "4000002760003184"):
-        card = {"number": number, "exp_month": 12, "exp_year": 2040, "cvc": "123"}
-        cards.append(http.post("/simulators/card/tokens", json=card).raise_for_status().json()["token"])
-    return {
-        "path.appointment_id": appointments,
-        "path.patient_id": patients,
-        "path.practitioner_id": [steps["practitioner.gp"]["id"], steps["practitioner.psychologist"]["id"]],
-        "path.card_id": [steps["1.1.card"], steps["1.2.card"]],
-        "path.preview_id": [steps["1.1.preview"], steps["1.2.preview"]],
-        "path.leg_id": [each["id"] for each in care["legs"]],
-        "path.revision": [1, 2],
-        "path.document_id": [each["id"] for each in documents],
-        "path.number": [each["number"] for each in documents if each.get("number")] or ["unknown"],
-        "query.appointment_id": appointments,
-        "query.patient_id": patients,
-        "body.offer_id": [each["id"] for each in offers],
-        "body.patient_id": patients,
-        "body.practitioner_id": [steps["practitioner.gp"]["id"]],
-        "body.preview_id": [steps["1.1.preview"]],
-        "body.card_id": [steps["1.1.card"]],
-        "body.provider_token": cards,
-        "body.reason_code": ["fever", "chest-pain", "other"],
-        "header.If-Match": ['"1"', '"2"', "*"],
-    }
+def _roles_of(document: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Who may call each operation, as the document says, in the order of _ROLES; else everybody."""
+    found = {}
+    for path in document["paths"].values():
+        for operation in path.values():
+            if isinstance(operation, dict) and "operationId" in operation:
+                named = re.search(r"^Roles: (.*)\.$", operation.get("description", ""), re.MULTILINE)
+                roles = named[1].split(", ") if named else _ROLES
+                found[operation["operationId"]] = [role for role in _ROLES if role in roles]
+    return found
 
 
-def _run(
-    front: str,
-    service: str,
-    role: str,
-    people: People,
-    scratch: Path,
-    *,
-    told: argparse.Namespace,
-    at_home: bool,
-) -> Mapping[str, Any]:
-    name = f"{service}-{role}"
-    settings, report = scratch / f"{name}.toml", scratch / f"{name}.json"
-    settings.write_text(_settings(people), encoding="utf-8")
-    phases = "examples,coverage,fuzzing,stateful" if at_home else "fuzzing"
-    # `valid_is_not_malformed` stands for positive_data_acceptance, which knows no rules of the domain
+def _run(front: str, pair: Pair, whom: People, scratch: Path, told: argparse.Namespace) -> Mapping[str, Any]:
+    kinds = ("toml", "examples", "json", "notes")
+    settings, examples, report, notes = (scratch / f"{pair.name}.{kind}" for kind in kinds)
+    settings.write_text(_settings(pair, whom), encoding="utf-8")
+    ready = {name: each for name, each in whom.examples.items() if name in pair.mine}
+    examples.write_text(json.dumps(ready), encoding="utf-8")
     command: list[str | Path] = [
+        *("env", f"FUZZ_ROLE={pair.role}", f"FUZZ_NOTES={notes}", f"FUZZ_EXAMPLES={examples}"),
         _ENVIRONMENT / "bin" / "st",
-        *("--config-file", settings, "run", f"{front}/{service}/openapi.json"),
-        *("--header", f"Authorization: Bearer {people.tokens[role]}"),
-        *("--checks", "all", "--exclude-checks", "positive_data_acceptance"),
-        *("--phases", phases, "--max-examples", str(told.examples if at_home else 2)),
+        *("--config-file", settings, "run", f"{front}/{pair.service}/openapi.json"),
+        *("--header", f"Authorization: Bearer {whom.tokens[pair.role]}"),
+        *("--phases", "examples,coverage,fuzzing,stateful", "--max-examples", "12" if told.deep else "6"),
         *("--seed", str(told.seed), "--generation-database", "none"),
         *("--continue-on-failure", "--max-failures", "500", "--request-timeout", "15"),
         *("--warnings", "off", "--no-color", "--report", "json", "--report-json-path", report),
     ]
+    examples = scratch / f"{pair.name}.examples"
+    examples.write_text(
+        json.dumps({each: whom.examples[each] for each in pair.mine if each in whom.examples})
+    )
     done = subprocess.run(command, capture_output=True, text=True, timeout=_RUN_SECONDS, check=False)
     if not report.exists():
-        sys.exit(f"fuzz: schemathesis did not run on {name}:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
+        sys.exit(
+            f"fuzz: schemathesis did not run on {pair.name}:\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
+        )
+    (scratch / f"{pair.name}.out").write_text(done.stdout)
     _, _, failures = done.stdout.partition("= FAILURES =")
     told_of: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
-    return told_of | {"said": failures.partition("= SUMMARY =")[0].strip("= \n")}
+    return told_of | {
+        "said": failures.partition("= SUMMARY =")[0].strip("= \n"),
+        "notes": json.loads(notes.read_text(encoding="utf-8")),
+    }
 
 
-def _settings(people: People) -> str:
+_CONFIGURATION: Final = (
+    'hooks = "tools.fuzz.rules"',
+    "max-stream-events = 1",
+    "phases.stateful.generation.max-examples = 30",
+    "cache.enabled = false",
+    "checks.positive_data_acceptance.enabled = false",  # see tools/fuzz/rules.py
+    "checks.missing_required_header.expected-statuses = [400, 401, 403, 406, 415, 422, 428]",
+    "generation.allow-x00 = false",  # no text in PostgreSQL holds NUL; a 422 says so
+)
+
+
+def _settings(pair: Pair, whom: People) -> str:
     """TOML is JSON here but for the equals signs."""
     lines = list(_CONFIGURATION)
-    for number, values in enumerate(people.values.values()):
+    for number, values in enumerate(whom.values.values()):
         lines += [f"[dictionaries.d{number}]", f"values = {json.dumps(list(values))}"]
     lines.append("[parameters]")
     lines += [
         f'"{where}" = {{ dictionary = "d{number}", probability = {_REAL} }}'
-        for number, where in enumerate(people.values)
+        for number, where in enumerate(whom.values)
     ]
+    lines += _operation(
+        [each for each in pair.mine if each not in pair.swept], "phases.coverage.enabled = false"
+    )
+    lines += _operation(
+        pair.others,
+        "phases.coverage.enabled = false",
+        "phases.examples.enabled = false",
+        "generation.max-examples = 1",
+    )
+    if "stream_appointment" in pair.mine:
+        lines += _operation(["stream_appointment"], "checks.response_schema_conformance.enabled = false")
     return "\n".join(lines) + "\n"
 
 
-def _count(tally: Tally, report: Mapping[str, Any], *, service: str, role: str) -> None:
+def _operation(names: Sequence[str], *settings: str) -> list[str]:
+    return ["[[operations]]", f"include-operation-id = {json.dumps(list(names))}", *settings] if names else []
+
+
+def _count(tally: Tally, pair: Pair, report: Mapping[str, Any]) -> None:
     cases = report["test_cases"]["generated"]
     tally.cases += cases
-    tally.operations = max(tally.operations, report["operations"]["tested"])
-    accepted = sum(phase["accepted"] for each in report["valid_rates"].values() for phase in each.values())
-    tally.accepted += accepted
+    for name, noted in report["notes"].items():
+        tally.operations.add(name)
+        tally.accepted[name] += noted["accepted"]
     found = [*report["failures"], *report["errors"]]
-    tally.failures += [f"{role}: {each['title']}: {', '.join(each.get('operations', ()))}" for each in found]
+    tally.failures += [
+        f"{pair.role}: {each['title']}: {', '.join(each.get('operations', ()))}" for each in found
+    ]
     if found:
-        tally.said.append(f"{service} as {role}\n{report['said']}")
+        tally.said.append(f"{pair.service} as {pair.role}\n{report['said']}")
+    accepted = sum(each["accepted"] for each in report["notes"].values())
     print(
-        f"  {service:10} {role:14} {cases:6} cases, {accepted:5} valid ones accepted, {len(found)} failures, "
-        f"{report['running_time']:.0f} s",
+        f"  {pair.service:10} {pair.role:14} {cases:6} cases, {accepted:5} valid ones accepted, "
+        f"{len(found)} failures, {report['running_time']:.0f} s",
         flush=True,
     )
     if not report["complete"]:
-        tally.failures.append(f"{role}: stopped early: {report['stop_reason']}")
+        tally.failures.append(f"{pair.role}: stopped early: {report['stop_reason']}")
 
 
-def _show(tallies: Mapping[str, Tally]) -> int:
+def _show(tallies: Mapping[str, Tally], seconds: float) -> int:
+    """The failures and the table; the figures as JSON. Answers how many failures there were."""
     for service, tally in tallies.items():
         for each in tally.said:
             print(f"\n{each}")
         for failure in tally.failures:
             print(f"{service} {failure}")
-    print(f"\n{'service':10} {'operations':>10} {'cases':>8} {'accepted':>9} {'failures':>9}")
-    for service, tally in tallies.items():
-        row = f"{service:10} {tally.operations:10} {tally.cases:8} {tally.accepted:9} {len(tally.failures):9}"
-        print(row)
-    failed = sum(len(each.failures) for each in tallies.values())
-    print(f"{'all':10} {'':10} {sum(each.cases for each in tallies.values()):8} {'':9} {failed:9}")
-    return failed
+    head = ("service", "operations", "cases", "accepted", "failures")
+    print(f"\n{head[0]:10} {head[1]:>10} {head[2]:>8} {head[3]:>9} {head[4]:>9}")
+    rows = {service: _figures([tally]) for service, tally in tallies.items()}
+    rows["all"] = _figures(list(tallies.values()))
+    for name, row in rows.items():
+        print(f"{name:10} {row['operations']:10} {row['cases']:8} {row['accepted']:9} {row['failures']:9}")
+    _FIGURES.parent.mkdir(parents=True, exist_ok=True)
+    figures = rows["all"] | {"seconds": round(seconds), "services": rows}
+    _FIGURES.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    return rows["all"]["failures"]
+
+
+def _figures(tallies: Sequence[Tally]) -> dict[str, int]:
+    return {
+        "operations": sum(len(each.operations) for each in tallies),
+        "cases": sum(each.cases for each in tallies),
+        "accepted": sum(each.accepted.total() for each in tallies),
+        "failures": sum(len(each.failures) for each in tallies),
+    }
 
 
 if __name__ == "__main__":

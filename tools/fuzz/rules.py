@@ -1,43 +1,125 @@
-"""Checks of our own, read by schemathesis: what a schema allows is refused only by a rule that has a name."""
+"""Checks of our own, read by schemathesis in its own environment, and the counts that the summary is made of.
 
-from typing import Any
+What stands in for `positive_data_acceptance`, which knows no rules of the domain: data that fits the schema
+may be refused by a rule that has a name in the catalogue of errors, never as malformed.
+"""
+
+import atexit
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
 
 import schemathesis  # type: ignore[import-not-found,unused-ignore] # lives in the environment of make fuzz
 
 # These say that a request does not fit its schema. Any other code is a rule, which no schema says.
-_BY_SCHEMA = frozenset(
-    f"urn:problem:{code}" for code in ("invalid-request", "malformed-json", "malformed-request")
+_SHAPE: Final = frozenset(
+    {
+        "body-too-large",
+        "idempotency-key-invalid",
+        "idempotency-key-missing",
+        "invalid-request",
+        "malformed-json",
+        "malformed-request",
+        "media-type-not-supported",
+        "precondition-required",
+    }
 )
-_REFUSED = frozenset({400, 415, 422})
-_FIRST_REFUSAL = 400
+# Rules on one or two fields of a body that JSON Schema has no words for; each has a code of its own.
+_FIELD_RULES: Final = frozenset(
+    {
+        ("/body/time_zone", "unknown-time-zone"),
+        ("/body", "not-of-physicians"),
+        ("/body/birth_date", "too-long-ago"),
+    }
+)
+_REFUSED: Final = 400
+_SUCCESS: Final = range(200, 300)
+# told to the process of schemathesis by the command; it has no settings
+_ROLE: Final = os.environ["FUZZ_ROLE"]  # noqa: TID251
+_NOTES: Final = os.environ["FUZZ_NOTES"]  # noqa: TID251
+_EXAMPLES: Final = os.environ["FUZZ_EXAMPLES"]  # noqa: TID251
+_notes: dict[str, dict[str, int]] = {}
+
+
+def _write_notes() -> None:
+    Path(_NOTES).write_text(json.dumps(_notes), encoding="utf-8")
+
+
+atexit.register(_write_notes)
+
+
+@schemathesis.hook  # type: ignore[untyped-decorator,unused-ignore]
+def before_load_schema(_context: Any, document: dict[str, Any]) -> None:
+    """Puts requests into the document that succeed once: with ids that exist, in the state that they need."""
+    examples = json.loads(Path(_EXAMPLES).read_text(encoding="utf-8"))
+    for item in document["paths"].values():
+        for operation in item.values():
+            if isinstance(operation, dict) and operation.get("operationId") in examples:
+                _illustrate(operation, examples[operation["operationId"]])
+
+
+def _illustrate(operation: dict[str, Any], examples: list[dict[str, Any]]) -> None:
+    for parameter in operation.get("parameters", ()):
+        values = [each.get(parameter["in"], {}).get(parameter["name"]) for each in examples]
+        if None not in values:
+            parameter["examples"] = {
+                f"ready-{number}": {"value": value} for number, value in enumerate(values)
+            }
+    bodies = {
+        f"ready-{number}": {"value": each["body"]} for number, each in enumerate(examples) if "body" in each
+    }
+    if bodies:
+        operation["requestBody"]["content"]["application/json"]["examples"] = bodies
 
 
 @schemathesis.check  # type: ignore[untyped-decorator,unused-ignore]
 def valid_is_not_malformed(_context: Any, response: Any, case: Any) -> None:
-    """Fails when data that fits the schema is refused as data that does not."""
-    if case.meta is None or not case.meta.generation.mode.is_positive or response.status_code not in _REFUSED:
+    """Fails when data that fits the schema is refused as data that does not. Counts every answer."""
+    valid = case.meta is not None and case.meta.generation.mode.is_positive
+    told = response.json() if response.status_code >= _REFUSED else {}
+    code = told.get("type", "").removeprefix("urn:problem:")
+    _note(case, response, valid=valid)
+    if not valid or code not in _SHAPE:
         return
-    told = response.json()
-    codes = {each["code"] for each in told.get("errors") or ()}
-    # 5.0 is an integer to JSON Schema. To us an amount with a decimal point is a mistake, and we say so.
-    codes -= {"int-type"} if _has_whole_float(case.body) else set()
-    codes -= {"value-error"}  # fields that do not go together; the detail says which
-    if told["type"] in _BY_SCHEMA and (codes or not told.get("errors")):
+    unfit = [each for each in told.get("errors", ()) if not _is_known(each, case)]
+    if unfit or not told.get("errors"):
         raise AssertionError(f"fits the schema, and refused: {told}")
 
 
-def _has_whole_float(part: Any) -> bool:
-    if isinstance(part, dict):
-        return any(_has_whole_float(each) for each in part.values())
-    if isinstance(part, list):
-        return any(_has_whole_float(each) for each in part)
-    return isinstance(part, float) and part.is_integer()
+def _note(case: Any, response: Any, *, valid: bool) -> None:
+    noted = _notes.setdefault(case.operation.definition.raw["operationId"], {"cases": 0, "accepted": 0})
+    noted["cases"] += 1
+    noted["accepted"] += valid and response.status_code in _SUCCESS
+
+
+def _is_known(error: Mapping[str, str], case: Any) -> bool:
+    if error["code"] == "int-type":
+        # 5.0 is an integer to JSON Schema. To us an amount with a decimal point is a mistake, and we say so.
+        value = _at(case.body, error["pointer"])
+        return isinstance(value, float) and value.is_integer()
+    return (error["pointer"], error["code"]) in _FIELD_RULES
+
+
+def _at(body: Any, pointer: str) -> Any:
+    """The value of the body that the pointer of a field error names; None where there is none."""
+    value = body
+    for part in pointer.split("/")[2:]:
+        if isinstance(value, list) and part.isdigit() and int(part) < len(value):
+            value = value[int(part)]
+        elif isinstance(value, dict):
+            value = value.get(part)
+        else:
+            return None
+    return value
 
 
 @schemathesis.check  # type: ignore[untyped-decorator,unused-ignore]
-def refusal_is_a_problem(_context: Any, response: Any, _case: Any) -> None:
-    """Every refusal is problem details that name the request."""
-    if response.status_code < _FIRST_REFUSAL:
+def refusal_is_a_problem(_context: Any, response: Any, case: Any) -> None:
+    """Every refusal is problem details that name the request, with a code that the document names."""
+    if response.status_code < _REFUSED:
         return
     told = response.json()
     media_type = response.headers["content-type"][0].partition(";")[0]
@@ -45,3 +127,25 @@ def refusal_is_a_problem(_context: Any, response: Any, _case: Any) -> None:
     expected = ("application/problem+json", response.status_code, response.headers["x-request-id"][0])
     if named != expected:
         raise AssertionError(f"{named} and not {expected}")
+    known = _codes(case, response.status_code)
+    code = told["type"].removeprefix("urn:problem:")
+    if known is not None and code not in known:
+        raise AssertionError(f"{code} is not among the documented problems {sorted(known)}")
+
+
+def _codes(case: Any, status: int) -> frozenset[str] | None:
+    """What the document says about this status; None for one that it lacks, which another check finds."""
+    answer = case.operation.definition.raw["responses"].get(str(status))
+    if answer is not None and "$ref" in answer:
+        name = answer["$ref"].rpartition("/")[2]
+        answer = case.operation.schema.raw_schema["components"]["responses"][name]
+    return None if answer is None else frozenset(answer["content"]["application/problem+json"]["examples"])
+
+
+@schemathesis.check  # type: ignore[untyped-decorator,unused-ignore]
+def only_named_roles(_context: Any, response: Any, case: Any) -> None:
+    """Who is not named in the document is refused, whatever they send."""
+    about = case.operation.definition.raw.get("description", "")
+    roles = re.search(r"^Roles: (.*)\.$", about, re.MULTILINE)
+    if roles and _ROLE not in roles[1].split(", ") and response.status_code in _SUCCESS:
+        raise AssertionError(f"{_ROLE} is not named in the document, and was answered {response.status_code}")

@@ -1,0 +1,368 @@
+"""Who calls, with which token, and which ids are real: those of the journeys, and things to be used up."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+
+import httpx
+
+from common.clock import wall
+from local.configuration import AUDIENCE, ISSUER
+from local.journeys.bodies import practitioner
+
+_ME: Final = "1.2"  # the journey of the patient who calls: the fund pays its part, the patient the rest
+_OTHER: Final = "1.1"
+_REJECTED: Final = "1.10"  # its complementary insurer refused
+_GP_RPPS: Final = "10001234565"
+_CARD: Final = "4242424242424242"
+_CARDS: Final = ("5555555555554444", "4000000000000002", "4000002760003184")
+_PATIENCE_SECONDS: Final = 60
+_TO_END: Final = (
+    "cancel_appointment",
+    "declare_unsuitable",
+    "report_practitioner_absent",
+    "report_technical_failure",
+)
+_SOON: Final = timedelta(seconds=20)
+_SLOT_MINUTES: Final = (
+    5  # a consultation can be opened from 15 minutes before its time: more than one at once
+)
+_TREATED: Final = {
+    "acts": [{"code": "TCG"}],
+    "fee_cents": 2500,
+    "outcome": "treated",
+    "exemption_related": False,
+}
+_NO_SUCH_ACT: Final = _TREATED | {"acts": [{"code": "ZZZ"}]}
+_ANSWERED: Final = {"pathway": "regular-doctor", "territory": "near", "exemption_related": False}
+
+Values = Mapping[str, Sequence[Any]]
+Example = Mapping[str, Any]  # path, header and body of one request that succeeds once
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """`values` are real ones of parameters and fields anywhere; `examples` are requests that succeed once."""
+
+    tokens: Mapping[str, str]
+    values: Values
+    examples: Mapping[str, Sequence[Example]]
+
+
+class Platform:
+    """The platform as the people of the journeys call it; raises for every answer that is no success."""
+
+    def __init__(self, http: httpx.Client, data: Path) -> None:
+        self._http = http
+        self.steps = {
+            noted["step"]: noted["result"]
+            for noted in map(
+                json.loads, (data / "journeys.jsonl").read_text(encoding="utf-8").split("\n")[1:]
+            )
+        }
+        self._secrets = json.loads((data / "secrets.json").read_text(encoding="utf-8"))
+        self.gp = self.steps["practitioner.gp"]
+        someone = self.steps["administrator"]
+        self.tokens = {
+            "patient": self._person("patient", self.steps[f"{_ME}.account"]),
+            "practitioner": self._person("practitioner", self.gp["subject"], rpps=_GP_RPPS),
+            "other": self._person("patient", self.steps[f"{_OTHER}.account"]),
+            "pharmacist": self._person("pharmacist", someone),
+            "support": self._person("support", someone),
+            "administrator": self._person("administrator", someone),
+            "service": self._token(
+                grant_type="client_credentials",
+                client_id="documents",
+                client_secret=self._secrets["documents.client"],
+            ),
+        }
+
+    def _person(self, role: str, subject: str, **more: str) -> str:
+        return self._token(grant_type="urn:dev:person", role=role, subject=subject, **more)
+
+    def _token(self, **form: str) -> str:
+        answer = self._http.post(f"{ISSUER}/token", data={"audience": AUDIENCE, **form}).raise_for_status()
+        return str(answer.json()["access_token"])
+
+    def get(self, path: str, role: str = "patient", **query: Any) -> Any:
+        return self.ask("GET", path, role, params=query).json()
+
+    def post(self, path: str, body: Any = None, role: str = "patient") -> Any:
+        return self.ask("POST", path, role, json=body or {}).json()
+
+    def ask(self, method: str, path: str, role: str, **content: Any) -> httpx.Response:
+        headers = {
+            "Authorization": f"Bearer {self.tokens[role]}",
+            "Idempotency-Key": str(uuid4()),
+            "Prefer": "wait=5",
+            **content.pop("headers", {}),
+        }
+        answer = self._http.request(method, path, headers=headers, **content)
+        if answer.is_error:
+            raise SystemExit(f"fuzz: {method} {path} answered {answer.status_code}: {answer.text}")
+        return answer
+
+    def until(self, path: str, role: str, good: Callable[[Any], bool]) -> Any:
+        """The answer once it is good. Raises SystemExit after a minute."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while not good(found := self.get(path, role)):
+            if time.monotonic() > deadline:
+                raise SystemExit(f"fuzz: {path} stays {found}")
+            time.sleep(0.1)
+        return found
+
+    def outside(self, path: str, body: Mapping[str, Any]) -> Any:
+        """What is not the platform: the card provider's page, the controls of a simulator."""
+        return self._http.post(f"/simulators{path}", json=body).raise_for_status().json()
+
+    def card_token(self, number: str) -> str:
+        card = {"number": number, "exp_month": 12, "exp_year": 2040, "cvc": "123"}
+        return str(self.outside("/card/tokens", card)["token"])
+
+    def add_card(self) -> str:
+        mandate = {"text_version": "2026-01", "accepted": True, "ceiling_cents": 3000}
+        body = {"provider_token": self.card_token(_CARD), "mandate": mandate}
+        return str(self.post("/payment/v1/cards", body)["id"])
+
+    def doctor(self) -> tuple[str, list[Any]]:
+        """Another one: the name of their token, and the times that are free."""
+        rpps = "10001234573"
+        described = practitioner("gp") | {"rpps": rpps}
+        made = self.post("/booking/v1/practitioners", described, "administrator")["id"]
+        self.tokens["other-practitioner"] = self._person("practitioner", str(uuid4()), rpps=rpps)
+        return "other-practitioner", self.open_agenda(made)
+
+    def open_agenda(self, practitioner_id: str) -> list[Any]:
+        """Every day around the clock, in short times; those that are free from now on."""
+        whole_day = {"from_time": "00:00", "to_time": "00:00", "slot_minutes": _SLOT_MINUTES, "mode": "video"}
+        path = f"/booking/v1/practitioners/{practitioner_id}"
+        known = self.ask("GET", f"{path}/agenda", "administrator").headers.get("ETag")
+        body = {"rules": [{"weekday": day, **whole_day} for day in range(1, 8)], "exceptions": []}
+        headers = {"If-Match": known} if known else {}
+        self.ask("PUT", f"{path}/agenda", "administrator", json=body, headers=headers)
+        soon = (self._now() + _SOON).isoformat()
+        asked: dict[str, Any] = {"from": soon, "limit": 100}
+        found: list[Any] = self.get(f"{path}/offers", **asked)["items"]
+        return found
+
+    def _now(self) -> datetime:
+        """The clock of the platform is shifted; the time of a consent tells it."""
+        path = f"/booking/v1/patients/{self.steps[f'{_ME}.patient']}/consents"
+        given = self.post(path, {"text_version": "2026-01", "channel": "app"})
+        return datetime.fromisoformat(given["given_at"]).astimezone(UTC)
+
+    def book(self, offer: Mapping[str, Any], **more: Any) -> str:
+        return str(self.post("/booking/v1/appointments", self.wanted(offer) | more)["id"])
+
+    def wanted(self, offer: Mapping[str, Any]) -> dict[str, Any]:
+        patient = self.steps[f"{_ME}.patient"]
+        return {"offer_id": offer["id"], "patient_id": patient, "reason_code": "fever", **_ANSWERED}
+
+    def visit(
+        self, appointment_id: str, completion: Mapping[str, Any] | None, role: str = "practitioner"
+    ) -> None:
+        path = f"/booking/v1/appointments/{appointment_id}"
+        self.until(path, "patient", lambda seen: seen["status"] == "confirmed")
+        self.post(f"{path}/start", role=role)
+        if completion is not None:
+            self.post(f"{path}/completion", completion, role)
+
+
+def people(front: str, data: Path) -> People:
+    """Raises SystemExit with the answer when something cannot be made ready."""
+    with httpx.Client(base_url=front, timeout=20) as http:
+        platform = Platform(http, data)
+        free = iter(platform.open_agenda(platform.gp["id"]))
+        examples = {
+            **_booking(platform, free),
+            **_agenda(platform),
+            **_claims(platform),
+            **_documents(platform),
+            **_payment(platform, free),
+        }
+        return People(platform.tokens, _values(platform, list(free)), examples)
+
+
+Examples = dict[str, list[Example]]
+
+
+def _booking(platform: Platform, free: Iterator[Any]) -> Examples:
+    """One request for each operation that ends what it is given, or asks for more than a schema can say."""
+    # The last visit of the journeys ends in six minutes: two can be opened now, the third in a minute.
+    complete, uncoded, start = (platform.book(next(free)) for _ in range(3))
+    platform.visit(complete, None)
+    platform.visit(uncoded, _NO_SUCH_ACT)
+    of_care = {"path": {"appointment_id": uncoded}}
+    patient = platform.steps[f"{_ME}.patient"]
+    seen = platform.ask("GET", f"/booking/v1/patients/{patient}", "patient")
+    ended: Examples = {name: [{"path": {"appointment_id": platform.book(next(free))}}] for name in _TO_END}
+    return {
+        **ended,
+        "move_appointment": [
+            {
+                "path": {"appointment_id": platform.book(next(free))},
+                "body": {"offer_id": next(free)["id"]},
+            }
+        ],
+        "start_consultation": [{"path": {"appointment_id": start}}],
+        "complete_consultation": [{"path": {"appointment_id": complete}, "body": _TREATED}],
+        "request_appointment": [{"body": platform.wanted(next(free))}],
+        "update_patient": [
+            {
+                "path": {"patient_id": patient},
+                "header": {"If-Match": seen.headers["ETag"]},
+                "body": {"phone": "+33 6 12 34 56 79"},
+            }
+        ],
+        "read_unpriced_care": [of_care],
+        "correct_coding": [{**of_care, "body": {"acts": ["TCG"]}}],
+    }
+
+
+def _agenda(platform: Platform) -> Examples:
+    practitioner_id = platform.steps["practitioner.psychologist"]["id"]
+    seen = platform.ask("GET", f"/booking/v1/practitioners/{practitioner_id}/agenda", "administrator")
+    rule = {"weekday": 1, "from_time": "09:00", "to_time": "12:00", "slot_minutes": 30, "mode": "video"}
+    return {
+        "write_agenda": [
+            {
+                "path": {"practitioner_id": practitioner_id},
+                "header": {"If-Match": seen.headers["ETag"]},
+                "body": {"rules": [rule], "exceptions": []},
+            }
+        ]
+    }
+
+
+def _claims(platform: Platform) -> Examples:
+    """A leg and a balance of the journey whose insurer refused, and two legs that were paid in part."""
+    rejected = platform.steps[f"{_REJECTED}.appointment"]["id"]
+    care = platform.get(f"/claims/v1/appointments/{rejected}/care-act", "support")
+    leg = next(each["id"] for each in care["legs"] if each["state"] == "rejected")
+    disputed, given_up = _paid_in_part(platform)
+    return {
+        "write_balance_off": [
+            {
+                "path": {"appointment_id": rejected, "balance_id": care["balances"][0]["id"]},
+                "body": {"reason": "goodwill"},
+            }
+        ],
+        "correct_leg": [{"path": {"appointment_id": rejected, "leg_id": leg}}],
+        "dispute_leg": [{"path": disputed, "body": {"reason": "amount-differs"}}],
+        "write_leg_off": [{"path": given_up, "body": {"reason": "no-answer"}}],
+        "import_returns_file": [
+            {"body": {"format": "returns-1", "text": f"returns-1;{uuid4()};amc:99100001\nend;0;0\n"}}
+        ],
+    }
+
+
+def _paid_in_part(platform: Platform) -> list[dict[str, Any]]:
+    platform.outside("/controls/payers/scripts", {"behaviour": "partial", "cents": 1000, "times": 2})
+    role, free = platform.doctor()
+    found = []
+    for offer in free[:2]:
+        appointment = platform.book(offer)
+        platform.visit(appointment, _TREATED, role)
+        path = f"/claims/v1/appointments/{appointment}/care-act"
+        care = platform.until(path, "support", lambda seen: seen["legs"][0]["state"] == "partially-paid")
+        found.append({"appointment_id": appointment, "leg_id": care["legs"][0]["id"]})
+    return found
+
+
+def _documents(platform: Platform) -> Examples:
+    listed = platform.get(f"/documents/v1/patients/{platform.steps[f'{_OTHER}.patient']}/documents", "other")
+    drugs = next(each for each in listed["items"] if each["folder"] == "drugs")
+    _, _, code = drugs["verification"]["url"].rpartition("=")
+    return {
+        "create_dispensation": [
+            {"path": {"document_id": drugs["id"]}, "body": {"code": code, "lines": [{"position": 1}]}}
+        ],
+        "create_prescription": [
+            {
+                "path": {"appointment_id": platform.steps[f"{_ME}.appointment"]["id"]},
+                "body": {
+                    "folder": "biology",
+                    "lines": [{"type": "free", "text": "Ferritine", "indication": "à jeun"}],
+                },
+            }
+        ],
+    }
+
+
+def _payment(platform: Platform, free: Iterator[Any]) -> Examples:
+    """Something captured, an appointment that waits for a card, and one that waits for a higher price."""
+    captured = platform.steps[f"{_ME}.appointment"]["id"]
+    for card in platform.get("/payment/v1/cards")["items"]:
+        platform.ask("DELETE", f"/payment/v1/cards/{card['id']}", "patient")
+    without_card = platform.book(next(free))
+    _awaiting(platform, without_card, "card-missing")
+    card = platform.add_card()
+    offer = next(free)
+    preview = platform.post("/claims/v1/previews", _question(platform))["id"]
+    _forget_number(platform)
+    dearer = platform.book(offer, preview_id=preview)
+    _awaiting(platform, dearer, "price-above-preview")
+    return {
+        "create_refund": [{"path": {"appointment_id": captured}, "body": {"amount_cents": 100}}],
+        "choose_card": [{"path": {"appointment_id": without_card}, "body": {"card_id": card}}],
+        "accept_price": [{"path": {"appointment_id": dearer}, "body": {"advance_cents": 2500}}],
+    }
+
+
+def _awaiting(platform: Platform, appointment_id: str, action: str) -> None:
+    path = f"/payment/v1/appointments/{appointment_id}"
+    platform.until(
+        path, "patient", lambda seen: seen["action"] is not None and seen["action"]["kind"] == action
+    )
+
+
+def _question(platform: Platform) -> dict[str, Any]:
+    return {
+        "practitioner_id": platform.gp["id"],
+        "patient_id": platform.steps[f"{_ME}.patient"],
+        "care_on": wall().date().isoformat(),
+        **_ANSWERED,
+    }
+
+
+def _forget_number(platform: Platform) -> None:
+    path = f"/claims/v1/patients/{platform.steps[f'{_ME}.patient']}/coverage"
+    seen = platform.ask("GET", path, "patient")
+    body = {"insured": "yes", "birth_date": seen.json()["birth_date"]}
+    platform.ask("PUT", path, "patient", json=body, headers={"If-Match": seen.headers["ETag"]})
+
+
+def _values(platform: Platform, offers: Sequence[Any]) -> Values:
+    """Ids that the patient may see, and of what is somebody else's."""
+    steps = platform.steps
+    mine, other = (steps[f"{each}.appointment"]["id"] for each in (_ME, _OTHER))
+    appointments = [mine, mine, other]
+    patients = [steps[f"{_ME}.patient"], steps[f"{_OTHER}.patient"]]
+    documents = platform.get(f"/documents/v1/patients/{patients[0]}/documents")["items"]
+    care = platform.get(f"/claims/v1/appointments/{mine}/care-act")
+    return {
+        "path.appointment_id": appointments,
+        "path.patient_id": patients,
+        # not the doctor of the examples: withdrawing them would end their free times
+        "path.practitioner_id": [steps["practitioner.psychologist"]["id"]],
+        "path.card_id": [platform.add_card()],
+        "path.preview_id": [steps[f"{_ME}.preview"], steps[f"{_OTHER}.preview"]],
+        "path.leg_id": [each["id"] for each in care["legs"]],
+        "path.revision": [1, 2],
+        "path.document_id": [each["id"] for each in documents],
+        "path.number": [each["number"] for each in documents if each["number"]],
+        "query.appointment_id": appointments,
+        "query.patient_id": patients,
+        "body.offer_id": [each["id"] for each in offers],
+        "body.patient_id": patients,
+        "body.practitioner_id": [platform.gp["id"]],
+        "body.preview_id": [steps[f"{_ME}.preview"]],
+        "body.provider_token": [platform.card_token(number) for number in _CARDS],
+        "body.reason_code": ["fever", "chest-pain", "back-or-joint-pain"],
+        "header.If-Match": ['"1"', '"2"', '"3"'],
+    }
