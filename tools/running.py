@@ -15,15 +15,20 @@ _START_SECONDS: Final = 180
 _STOP_SECONDS: Final = 60
 
 
+def report_of(data: Path) -> Path:
+    return data.with_suffix(".report.json")
+
+
 @contextmanager
 def platform(data: Path) -> Iterator[str]:
-    """Its address; `data` keeps what it stores, its log lies beside."""
+    """Its address; `data` keeps what it stores, its log and the report of its journeys lie beside."""
     port = free_ports(1)[0]
     print("starting a platform; it plays the journeys first ...", flush=True)
     log = data.with_suffix(".txt")
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w", encoding="utf-8") as output:
         command = [sys.executable, "-m", "local", "--data", str(data), "--port", str(port)]
+        command += ["--report", str(report_of(data))]
         child = subprocess.Popen(command, stdout=output, stderr=output)
     try:
         deadline = time.monotonic() + _START_SECONDS

@@ -1,4 +1,7 @@
-"""Journeys of patients, played with the generated Python client: python journey.py http://127.0.0.1:8080."""
+"""The journeys of `make run`, played with the generated Python client; what came of them, as JSON.
+
+python journey.py http://127.0.0.1:8080 plan.json [http://127.0.0.1:8081, a proxy before the API]
+"""
 
 import json
 import random
@@ -6,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import urlencode
@@ -13,12 +17,13 @@ from uuid import uuid4
 
 import openapi_client as client  # generated
 import urllib3
+from openapi_client.exceptions import NotFoundException
 
 T = TypeVar("T")
+Journey = dict[str, Any]
 
 _PATIENCE_SECONDS: Final = 120
 _ADMINISTRATOR: Final = str(uuid4())
-_WHOLE_DAY: Final = {"from_time": "00:00", "to_time": "00:00", "slot_minutes": 15, "mode": "video"}
 
 
 class Person:
@@ -32,7 +37,8 @@ class Person:
             body=urlencode(form),
             headers={"Content-Type": "application/x-www-form-urlencoded"},
         )
-        api = client.ApiClient(client.Configuration(host=gate, access_token=told.json()["access_token"]))
+        self.token = told.json()["access_token"]
+        api = client.ApiClient(client.Configuration(host=gate, access_token=self.token))
         self.practitioners = client.PractitionersApi(api)
         self.agendas = client.AgendasApi(api)
         self.patients = client.PatientsApi(api)
@@ -46,7 +52,101 @@ class Person:
         self.writing = client.WritingApi(api)
 
 
-def until(what: str, read: Callable[[], T], good: Callable[[T], bool]) -> T:
+class Player:
+    def __init__(self, front: str, gate: str) -> None:
+        self._front = front
+        self._gate = gate
+
+    def person(self, role: str, subject: str | None = None, **more: str) -> Person:
+        return Person(self._front, self._gate, role, subject or str(uuid4()), **more)
+
+    def outside(self, path: str, body: dict[str, Any]) -> Any:
+        """The card provider's page, or the controls of a simulator: what is not the platform."""
+        url = path if path.startswith("http") else f"{self._front}/simulators{path}"
+        answer = urllib3.request("POST", url, json=body)
+        if answer.status >= 400:
+            raise RuntimeError(f"{url}: {answer.status} {answer.data!r}")
+        return answer.json() if answer.data else None
+
+    def play(self, journey: Journey) -> dict[str, Any]:
+        doctor, practitioner_id = self._doctor(journey)
+        me = self.person("patient")
+        patient = me.patients.create_patient(key(), client.PatientCreate.from_dict(journey["patient"]))
+        me.patients.give_consent(patient.id, key(), client.ConsentCreate.from_dict(journey["consent"]))
+        cover(me, patient.id, journey["coverage"], journey["amc"])
+        self.save_card(me, journey)
+        if journey["rejection"]:
+            self.outside("/controls/payers/scripts", journey["rejection"])
+        appointment_id = self._book(me, practitioner_id, patient.id, journey)
+        if journey["coverage_later"]:
+            cover(me, patient.id, journey["coverage_later"], journey["amc"])
+        match journey["ending"]:
+            case "completed":
+                _visit(doctor, appointment_id, journey)
+            case "cancelled":
+                me.appointments.cancel_appointment(appointment_id)
+            case "unsuitable":
+                doctor.appointments.declare_unsuitable(appointment_id)
+        told = until(
+            f"the end of journey {journey['number']}",
+            lambda: _outcome(me, patient.id, appointment_id, journey),
+            lambda found: found is not None,
+        )
+        assert told is not None
+        return told
+
+    def _doctor(self, journey: Journey) -> tuple[Person, Any]:
+        rpps = f"1{random.randrange(10**10):010d}"
+        administrator = self.person("administrator", _ADMINISTRATOR)
+        described = client.PractitionerCreate.from_dict(journey["practitioner"] | {"rpps": rpps})
+        made = administrator.practitioners.create_practitioner(key(), described)
+        administrator.agendas.write_agenda(made.id, client.AgendaWrite.from_dict(journey["agenda"]))
+        return self.person("practitioner", rpps=rpps), made.id
+
+    def save_card(self, me: Person, journey: Journey) -> None:
+        token = self.outside("/card/tokens", journey["card"])["token"]
+        body = client.CardCreate.from_dict({"provider_token": token, "mandate": journey["mandate"]})
+        me.cards.add_card(key(), body, prefer="wait=5")
+
+    def _book(self, me: Person, practitioner_id: Any, patient_id: Any, journey: Journey) -> Any:
+        about = {"practitioner_id": practitioner_id, "patient_id": patient_id, **journey["care"]}
+        today = datetime.now(UTC).date()  # noqa: TID251 - another program than ours, with no clock of ours
+        question = client.PreviewCreate.from_dict(about | {"care_on": today})
+        preview = until("the price", lambda: me.quotes.create_preview(question))
+        offers = me.agendas.list_practitioner_offers(practitioner_id, limit=1).items
+        if journey["notice_minutes"]:
+            later = offers[0].starts_at + timedelta(minutes=journey["notice_minutes"])
+            offers = me.agendas.list_practitioner_offers(practitioner_id, limit=1, var_from=later).items
+        wanted = client.AppointmentCreate.from_dict(
+            {
+                "offer_id": offers[0].id,
+                "patient_id": patient_id,
+                "reason_code": journey["reason_code"],
+                "preview_id": preview.id,
+                **journey["care"],
+            }
+        )
+        same = key()
+        made = until(
+            "the consent and the offer",
+            lambda: me.appointments.request_appointment(same, wanted, prefer="wait=5"),
+        )
+        if journey["challenge"]:
+            asked = until(
+                "3-D Secure",
+                lambda: me.payments.read_payment(made.id),
+                lambda found: found.action is not None and found.action.kind == "three-d-secure",
+            )
+            self.outside(asked.action.url, {"outcome": journey["challenge"]})
+        until(
+            "the confirmation",
+            lambda: me.appointments.read_appointment(made.id, prefer="wait=5"),
+            lambda found: found.status != "requested",
+        )
+        return made.id
+
+
+def until(what: str, read: Callable[[], T], good: Callable[[T], bool] = lambda _: True) -> T:
     """The answer, once it is there and good: what another service will tell takes a moment."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while time.monotonic() < deadline:
@@ -55,153 +155,104 @@ def until(what: str, read: Callable[[], T], good: Callable[[T], bool]) -> T:
             if good(found):
                 return found
         except client.ApiException as refused:
-            if refused.status != 404 and "Retry-After" not in refused.headers:
+            if "Retry-After" not in refused.headers:
                 raise
         time.sleep(0.2)
     raise TimeoutError(what)
 
 
-def play(front: str, gate: str, journey: dict[str, Any]) -> str:
-    doctor, practitioner_id = _doctor(front, gate)
-    me = Person(front, gate, "patient", str(uuid4()))
-    patient = me.patients.create_patient(_key(), client.PatientCreate.from_dict(journey["patient"]))
-    me.patients.give_consent(patient.id, _key(), client.ConsentCreate(text_version="2026-01", channel="app"))
-    _cover(me, patient.id, journey)
-    _save_card(front, me)
-
-    offers = me.agendas.list_practitioner_offers(practitioner_id, limit=1).items
-    wanted = client.AppointmentCreate(
-        offer_id=offers[0].id,
-        patient_id=patient.id,
-        reason_code=journey["reason"],
-        pathway="regular-doctor",
-        territory="near",
-    )
-    made = until(
-        "the consent and the offer",
-        lambda: me.appointments.request_appointment(_key(), wanted, prefer="wait=5"),
-        lambda _: True,
-    )
-    appointment = until(
-        "the confirmation",
-        lambda: me.appointments.read_appointment(made.id, prefer="wait=5"),
-        lambda each: each.status != "requested",
-    )
-    if journey["prescription"] is None:
-        doctor.appointments.declare_unsuitable(appointment.id)
-    else:
-        _visit(doctor, appointment.id, journey)
-    return _outcome(me, patient.id, appointment.id, journey)
-
-
-def _doctor(front: str, gate: str) -> tuple[Person, Any]:
-    rpps = f"1{random.randrange(10**10):010d}"
-    administrator = Person(front, gate, "administrator", _ADMINISTRATOR)
-    described = {
-        "rpps": rpps,
-        "profession": "physician",
-        "specialty": "01",
-        "sector": "s1",
-        "zone": "metropole",
-        "third_party_payment": "full",
-        "fee_cents": 2500,
-        "billing_number": "296991102",
-        "title": "Docteur",
-        "first_name": "Claire",
-        "last_name": "Morel",
-        "display_name": "Dr Claire Morel",
-        "address": {"street": "3 place du Marché", "postal_code": "75004", "city": "Paris"},
-        "phone": "+33 1 23 45 67 89",
-    }
-    made = administrator.practitioners.create_practitioner(
-        _key(), client.PractitionerCreate.from_dict(described)
-    )
-    agenda = {"rules": [{"weekday": day, **_WHOLE_DAY} for day in range(1, 8)], "exceptions": []}
-    administrator.agendas.write_agenda(made.id, client.AgendaWrite.from_dict(agenda))
-    return Person(front, gate, "practitioner", str(uuid4()), rpps=rpps), made.id
-
-
-def _cover(me: Person, patient_id: Any, journey: dict[str, Any]) -> None:
-    known: dict[str, Any] = {"insured": "yes", "birth_date": journey["patient"]["birth_date"]}
-    if journey["nir"]:
-        body = journey["nir"] + f"{random.randrange(1, 1000):03d}"
-        known["nir"] = f"{body}{97 - int(body) % 97:02d}"
-    if journey["amc"]:
-        member = f"{random.randrange(10**8):08d}"
-        known["amc"] = {"number": journey["amc"], "member_number": member}
-    written = client.CoverageWrite.from_dict(known)
-    until("the patient", lambda: me.coverage.put_coverage(patient_id, written), lambda _: True)
-
-
-def _save_card(front: str, me: Person) -> None:
-    card = {"number": "4242424242424242", "exp_month": 12, "exp_year": 2040, "cvc": "123"}
-    token = urllib3.request("POST", f"{front}/simulators/card/tokens", json=card).json()["token"]
-    mandate = client.MandateCreate(text_version="2026-01", accepted=True, ceiling_cents=3000)
-    me.cards.add_card(_key(), client.CardCreate(provider_token=token, mandate=mandate), prefer="wait=5")
-
-
-def _visit(doctor: Person, appointment_id: Any, journey: dict[str, Any]) -> None:
-    doctor.appointments.start_consultation(appointment_id)
-    prescription = client.PrescriptionCreate.from_dict(journey["prescription"])
-    until(
-        "the right to prescribe",
-        lambda: doctor.writing.create_prescription(appointment_id, _key(), prescription),
-        lambda _: True,
-    )
-    done = {"acts": [{"code": "TCG"}], "fee_cents": 2500, "outcome": "treated", "exemption_related": False}
-    doctor.appointments.complete_consultation(appointment_id, client.CompletionCreate.from_dict(done))
-
-
-def _outcome(me: Person, patient_id: Any, appointment_id: Any, journey: dict[str, Any]) -> str:
-    """What became of it, as the expectation says it; amounts are integers or this fails."""
-
-    def told() -> str:
-        status = me.appointments.read_appointment(appointment_id).status
-        payment = me.payments.read_payment(appointment_id)
-        amounts = payment.held_cents, payment.captured_cents, payment.released_cents
-        if not all(type(each) is int for each in amounts):
-            raise TypeError(f"amounts are {amounts}")
-        parts = [status.value, *(f"{name} {each}" for name, each in zip(_AMOUNTS, amounts, strict=True))]
-        if journey["prescription"]:
-            legs = sorted(me.claims.read_care_act(appointment_id).legs, key=lambda each: -each.amount_cents)
-            parts += [f"{each.payer_kind.upper()} {each.amount_cents} {each.state}" for each in legs]
-            listed = me.documents.list_documents(patient_id).items
-            parts += sorted(each.kind.value for each in listed if each.status == "issued")
-        return ", ".join(parts)
-
-    found = ""
-
-    def read() -> str:
-        nonlocal found
-        found = told()
-        return found
-
+def cover(me: Person, patient_id: Any, coverage: dict[str, Any], amc: dict[str, Any] | None) -> None:
+    body = dict(coverage)
+    if amc is not None:
+        listed = me.coverage.search_amc_directory("99100").items
+        number = next(each.number for each in listed if each.contracted is amc["contracted"])
+        body["amc"] = {"number": number, "member_number": amc["member_number"]}
+    written = client.CoverageWrite.from_dict(body)
     try:
-        return until("the end", read, lambda each: each == journey["expected"])
-    except TimeoutError:
-        return found
+        known = header(me.coverage.read_coverage_with_http_info(patient_id), "ETag")
+    except NotFoundException:
+        known = None
+    until("the patient", lambda: me.coverage.put_coverage(patient_id, written, if_match=known))
 
 
-_AMOUNTS: Final = ("held", "captured", "released")
+def _visit(doctor: Person, appointment_id: Any, journey: Journey) -> None:
+    doctor.appointments.start_consultation(appointment_id)
+    for each in journey["prescriptions"]:
+        same, prescription = key(), client.PrescriptionCreate.from_dict(each)
+        until(
+            "the right to prescribe",
+            lambda s=same, p=prescription: doctor.writing.create_prescription(appointment_id, s, p),
+        )
+    done = client.CompletionCreate.from_dict(journey["completion"])
+    doctor.appointments.complete_consultation(appointment_id, done)
 
 
-def _key() -> str:
+def _outcome(me: Person, patient_id: Any, appointment_id: Any, journey: Journey) -> dict[str, Any] | None:
+    """What became of it; none while somebody still works on it. Amounts are integers, or this fails."""
+    now = me.appointments.read_appointment(appointment_id)
+    payment = me.payments.read_payment(appointment_id)
+    quote = me.quotes.read_quote(appointment_id)
+    care = me.claims.read_care_act(appointment_id) if journey["ending"] == "completed" else None
+    listed = [each for each in me.documents.list_documents(patient_id).items if each.status == "issued"]
+    if payment.held_cents != payment.captured_cents + payment.released_cents:
+        return None
+    if care is not None:
+        prescriptions = sum(each.kind == "prescription" for each in listed)
+        settled = all(leg.state in {"paid", "rejected"} for leg in care.legs)
+        written = prescriptions >= len(journey["prescriptions"]) and len(listed) > prescriptions
+        if not (settled and written and payment.captured_cents == care.price.advance_cents):
+            return None
+    price = care.price if care else quote.price
+    legs = sorted(care.legs, key=lambda leg: leg.payer_kind, reverse=True) if care else []
+    balances = care.balances if care else []
+    found = {
+        "number": journey["number"],
+        "status": word(now.status),
+        "fee": price.fee_cents,
+        "advance": quote.price.advance_cents,
+        "held": payment.held_cents,
+        "captured": payment.captured_cents,
+        "released": payment.released_cents,
+        "balance": sum(each.amount_cents for each in balances if each.state == "open"),
+        "withheld_later": care.price.deferred_deductions_cents if care else 0,
+        "sheet": word(care.price.sheet_mode) if care else "",
+        "claims": [
+            {"payer": leg.payer_kind, "amount": leg.amount_cents, "state": word(leg.state)} for leg in legs
+        ],
+        "documents": sorted(
+            ({"kind": word(each.kind), "folder": word(each.folder)} for each in listed),
+            key=lambda each: (each["kind"], each["folder"] or ""),
+        ),
+        "explanations": [each.sentence_fr for each in price.explanations],
+    }
+    numbers = [value for value in found.values() if isinstance(value, int | float)]
+    if not all(type(value) is int for value in numbers):
+        raise TypeError(f"amounts are {numbers}")
+    return found
+
+
+def header(answer: Any, name: str) -> str:
+    """Whatever case it came in: a proxy may change that."""
+    return str({each.lower(): value for each, value in answer.headers.items()}[name.lower()])
+
+
+def word(value: Any) -> Any:
+    """A closed list of words is an enum in the client, one that may grow is text."""
+    return getattr(value, "value", value)
+
+
+def key() -> str:
     return str(uuid4())
 
 
 def main() -> int:
-    front = sys.argv[1]
-    gate = sys.argv[2] if len(sys.argv) > 2 else front  # a proxy before the API
-    journeys = json.loads((Path(__file__).parent / "journeys.json").read_text(encoding="utf-8"))
+    front, plan = sys.argv[1:3]
+    player = Player(front, sys.argv[3] if len(sys.argv) > 3 else front)
+    journeys = json.loads(Path(plan).read_text(encoding="utf-8"))
     with ThreadPoolExecutor() as pool:
-        outcomes = list(pool.map(lambda each: play(front, gate, each), journeys.values()))
-    failed = 0
-    for (number, journey), outcome in zip(journeys.items(), outcomes, strict=True):
-        print(f"python {number} {journey['title']}: {outcome}")  # noqa: T201 - this is what it is for
-        if outcome != journey["expected"]:
-            failed = 1
-            print(f"  expected {journey['expected']}")  # noqa: T201
-    return failed
+        outcomes = list(pool.map(player.play, journeys))
+    print(json.dumps(outcomes, indent=1))  # noqa: T201 - this is what it is for
+    return 0
 
 
 if __name__ == "__main__":

@@ -1,163 +1,167 @@
-"""`make clients`: the merged document as clients in four languages, compiled; two of them play journeys."""
+"""`make clients`: clients in four languages, compiled; two play the journeys through a validating proxy."""
 
 import argparse
-import filecmp
-import re
+import json
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from io import StringIO
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from tools.running import platform
+from rich.console import Console
 
-_BUILD: Final = Path("build/clients")
-_ENVIRONMENT: Final = _BUILD / "env/bin"
-_NODE: Final = Path("build/node")
-_NODE_PACKAGES: Final = Path("tools/openapi_rules")
-_MODERN: Final = Path("docs/openapi/platform.json")
-_OLD: Final = Path("docs/openapi/platform.3.0.json")  # for generators that call 3.1 a beta
-_JOURNEYS: Final = Path("tests/clients")
-_ENDINGS: Final = {"typescript": "ts", "python": "py", "java": "java", "kotlin": "kt"}
+from local.journeys import report
+from local.journeys.report import Claim, Document, Outcome
+from local.journeys.script import JOURNEYS
+from tools.clients import gate, plan
+from tools.clients.generating import (
+    BUILD,
+    ENVIRONMENT,
+    LANGUAGES,
+    PLAYERS,
+    Generated,
+    generate,
+    node_packages,
+)
+from tools.running import platform, report_of
 
-# How an amount is declared, and what an integer is called there. A class without fields lost what it held.
-_AMOUNT: Final = {
-    "typescript": re.compile(r"^ +\w*cents\??: (.+);$", re.MULTILINE),
-    "python": re.compile(r"^    \w*cents: (.+?)(?: = .*)?$", re.MULTILINE),
-    "java": re.compile(r"^  private (\S+) \w*[cC]ents(?: = .*)?;$", re.MULTILINE),
-    "kotlin": re.compile(r"^    val \w*[cC]ents: (\S+?),?(?: = .*)?$", re.MULTILINE),
-}
-_INTEGER: Final = {
-    "typescript": re.compile(r"number( \| null)?|\{$"),
-    "python": re.compile(
-        r"(Optional\[)?(Annotated\[|Dict\[StrictStr, )?(Strict)?[iI]nt\b.*|Annotated\[int, .*"
-    ),
-    "java": re.compile(r"Long"),
-    "kotlin": re.compile(r"kotlin\.Long\??"),
-}
-_EMPTY: Final = {
-    "typescript": re.compile(r"^        \w+: (?:Record<string, never>|any);$", re.MULTILINE),
-    "python": re.compile(r"^    __properties: ClassVar\[List\[str\]\] = \[\]$", re.MULTILINE),
-    "java": re.compile(r"private Object (?!instance)\w+;"),
-    "kotlin": re.compile(r"^class \w+ *\(\s*\)|val \w+: kotlin\.Any\b", re.MULTILINE),
-}
+_FIGURES: Final = Path("build/figures/clients.json")
+_NEEDED: Final = ("node", "npm", "java", "mvn")
+_AT_A_TIME: Final = 2
+_PLAYED: Final = ("typescript", "python")
+_PLAY_SECONDS: Final = 300
+_WIDTH: Final = 132
+
+Row = Mapping[str, Any]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make clients", description=__doc__)
-    parser.add_argument("--language", action="append", choices=sorted(_ENDINGS), help="only this one")
-    parser.add_argument("--front", metavar="URL", help="play against this platform, not one of our own")
+    parser.add_argument("--language", action="append", choices=sorted(LANGUAGES), help="only this one")
     told = parser.parse_args()
-    languages = told.language or list(_ENDINGS)
-    for needed in ("node", "npm", "java", "mvn"):
+    for needed in _NEEDED:
         if shutil.which(needed) is None:
             sys.exit(f"clients: needs {needed}; install it and try again")
-    findings = []
-    for language in languages:
-        began = time.monotonic()
-        target = _BUILD / language
-        shutil.rmtree(target, ignore_errors=True)
-        _typescript(target) if language == "typescript" else _generate(language, target)
-        lines, amounts, found = _read(language, target)
-        findings += found
-        spent = time.monotonic() - began
-        print(
-            f"{language:10} {lines:6} lines, {amounts:3} amounts, {len(found)} findings, {spent:.0f} s",
-            flush=True,
-        )
-    for each in findings:
+    began = time.monotonic()
+    node_packages()
+    generated = _generate([each for each in LANGUAGES if each in (told.language or LANGUAGES)])
+    findings = [finding for each in generated for finding in each.findings]
+    players = [each for each in _PLAYED if each in {made.language for made in generated}]
+    data = BUILD / "platform"
+    shutil.rmtree(data, ignore_errors=True)
+    with platform(data) as front:
+        wanted = json.loads(report_of(data).read_text(encoding="utf-8"))
+        findings += gate.prove_it_sees(front)
+        with gate.gate(front) as before:
+            for number, language in enumerate(players):
+                findings += _play(language, front, before.url, run=2 + number, wanted=wanted)
+            if "python" in players:
+                findings += _call(front, before.url)
+            violations = before.violations()
+    for each in [*findings, *violations]:
         print(each, file=sys.stderr)
-    if told.front:
-        failed = _play(told.front, languages)
-    else:
-        shutil.rmtree(_BUILD / "platform", ignore_errors=True)
-        with platform(_BUILD / "platform") as front:
-            failed = _play(front, languages)
-    return 1 if failed or findings else 0
+    seconds = time.monotonic() - began
+    print(f"{len(findings)} findings, {len(violations)} contract violations, {seconds:.0f} s")
+    _write_figures(generated, players, findings, violations, seconds)
+    return 1 if findings or violations else 0
 
 
-def _run(*command: str | Path) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+def _generate(languages: Sequence[str]) -> list[Generated]:
+    with ThreadPoolExecutor(_AT_A_TIME) as pool:
+        made = list(pool.map(generate, languages))
+    for each in made:
+        counted = f"{each.lines:6} lines, {each.amounts:3} amounts, {len(each.findings)} findings"
+        print(f"{each.language:10} {counted}", flush=True)
+    return made
+
+
+def _play(language: str, front: str, through: str, *, run: int, wanted: list[Row]) -> list[str]:
+    """Every journey with the client of this language: they end as those of the platform's own player did."""
+    file = BUILD / f"plan-{language}.json"
+    plan.write(file, run=run)
+    done = _run_player(language, "journey", front, str(file), through)
     if done.returncode:
-        sys.exit(f"clients: {command[0]} failed:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
+        return [f"{language}: the journeys ended with\n{done.stderr[-3000:]}"]
+    rows = json.loads(done.stdout)
+    ours, theirs = _table(rows), _table([_comparable(each) for each in wanted])
+    print(f"\n{language}, through the proxy\n{ours}", flush=True)
+    if ours == theirs:
+        return []
+    return [f"{language}: another table than the platform's own player prints:\n{theirs}"]
 
 
-def _typescript(target: Path) -> None:
-    lock = _NODE_PACKAGES / "package-lock.json"
-    if not (_NODE / ".ready").exists() or not filecmp.cmp(lock, _NODE / lock.name, shallow=False):
-        _NODE.mkdir(parents=True, exist_ok=True)
-        for each in (lock, _NODE_PACKAGES / "package.json"):
-            shutil.copy(each, _NODE)
-        _run(
-            "npm",
-            "ci",
-            "--prefix",
-            _NODE,
-            "--no-audit",
-            "--no-fund",
-            "--ignore-scripts",
-            "--loglevel",
-            "error",
-        )
-        (_NODE / ".ready").touch()
-    target.mkdir(parents=True)
-    (target / "node_modules").symlink_to((_NODE / "node_modules").resolve())
-    (target / "package.json").write_text('{"type": "module"}\n', encoding="utf-8")
-    for name in ("journey.ts", "tsconfig.json"):
-        shutil.copy(_JOURNEYS / name, target)
-    tools = _NODE / "node_modules/.bin"
-    # what has a default may be left out of a request; answers have no defaults
-    _run(tools / "openapi-typescript", _MODERN, "--default-non-nullable=false", "-o", target / "platform.ts")
-    _run(tools / "tsc", "--project", target)
+def _call(front: str, through: str) -> list[str]:
+    done = _run_player("python", "calling", front, through)
+    print(done.stdout, flush=True)
+    return [f"ways of calling: {done.stderr[-3000:]}"] if done.returncode else []
 
 
-def _generate(language: str, target: Path) -> None:
-    options = "apiDocs=false,modelDocs=false,apiTests=false,modelTests=false"
-    generator = (_ENVIRONMENT / "openapi-generator-cli", "generate", "--generator-name", language)
-    _run(*generator, "--input-spec", _OLD, "--output", target, "--global-property", options)
-    if language == "python":
-        _run(_ENVIRONMENT / "python", "-m", "compileall", "-q", target / "openapi_client")
-        return
-    if language == "kotlin":  # the generator writes only a file for Gradle
-        shutil.copy(Path("tools/clients/kotlin.pom.xml"), target / "pom.xml")
-    _run("mvn", "--quiet", "--batch-mode", "--file", target / "pom.xml", "compile", "-Dmaven.test.skip=true")
-
-
-def _sources(language: str, target: Path) -> Iterator[Path]:
-    for path in sorted(target.rglob(f"*.{_ENDINGS[language]}")):
-        if not {"node_modules", "built", "target"} & set(path.parts) and path.name != "journey.ts":
-            yield path
-
-
-def _read(language: str, target: Path) -> tuple[int, int, list[str]]:
-    """Lines, amounts, and what is wrong: amounts that are no integers, models that lost their fields."""
-    lines = amounts = 0
-    findings = []
-    for path in _sources(language, target):
-        text = path.read_text(encoding="utf-8")
-        lines += text.count("\n")
-        for kind in _AMOUNT[language].findall(text):
-            amounts += 1
-            if not _INTEGER[language].fullmatch(kind):
-                findings.append(f"{path}: an amount is {kind}")
-        findings += [f"{path}: {each}" for each in _EMPTY[language].findall(text)]
-    return lines, amounts, findings if amounts else [f"{language}: no amount was found"]
-
-
-def _play(front: str, languages: list[str]) -> bool:
-    played: dict[str, list[str | Path]] = {
-        "typescript": ["node", _BUILD / "typescript/built/journey.js", front, _JOURNEYS / "journeys.json"],
-        "python": [_ENVIRONMENT / "python", _JOURNEYS / "journey.py", front],
+def _run_player(language: str, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    commands: Mapping[str, list[str | Path]] = {
+        "typescript": ["node", BUILD / f"typescript/built/{script}.js"],
+        "python": [ENVIRONMENT / "python", PLAYERS / f"{script}.py"],
     }
-    environment = {"PYTHONPATH": str(_BUILD / "python"), "PATH": "/usr/local/bin:/usr/bin:/bin"}
-    codes = [
-        subprocess.run(command, env=environment, check=False).returncode
-        for language, command in played.items()
-        if language in languages
-    ]
-    return any(codes)
+    environment = {"PYTHONPATH": str(BUILD / "python"), "PATH": "/usr/local/bin:/usr/bin:/bin"}
+    return subprocess.run(
+        [*commands[language], *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=_PLAY_SECONDS,
+        check=False,
+    )
+
+
+def _comparable(row: Row) -> Row:
+    """Without what differs between two runs of a journey: the files, and what payers' services were asked."""
+    documents = [{"kind": each["kind"], "folder": each["folder"]} for each in row["documents"]]
+    return {name: value for name, value in row.items() if name != "rights"} | {"documents": documents}
+
+
+def _table(rows: Sequence[Row]) -> str:
+    """As `make run` prints it, by the same function."""
+    journeys = {each.number: each for each in JOURNEYS}
+    console = Console(file=StringIO(), width=_WIDTH, highlight=False)
+    report.show(console, [(journeys[row["number"]], _outcome(row)) for row in rows])
+    console.file.seek(0)
+    return console.file.read()
+
+
+def _outcome(row: Row) -> Outcome:
+    return Outcome(
+        **{
+            **row,
+            "claims": tuple(Claim(**each) for each in row["claims"]),
+            "documents": tuple(Document(**each, file="") for each in row["documents"]),
+            "rights": {},
+            "explanations": tuple(row["explanations"]),
+        }
+    )
+
+
+def _write_figures(
+    generated: Sequence[Generated],
+    players: Sequence[str],
+    findings: Sequence[str],
+    violations: Sequence[str],
+    seconds: float,
+) -> None:
+    _FIGURES.parent.mkdir(parents=True, exist_ok=True)
+    figures = {
+        "compiled": sorted(each.language for each in generated),
+        "lines": sum(each.lines for each in generated),
+        "amounts": sum(each.amounts for each in generated),
+        "empty_or_any": sum(len(each.findings) for each in generated),
+        "journeys": len(JOURNEYS) * len(players),
+        "findings": len(findings),
+        "violations": len(violations),
+        "seconds": round(seconds),
+    }
+    _FIGURES.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
