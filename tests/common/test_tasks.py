@@ -318,6 +318,28 @@ async def all_done(pool: Any, number: int) -> bool:
     return outcomes == ["done"] * number
 
 
+class Deaf:
+    """A wake-up that comes when the test is over."""
+
+    def __init__(self) -> None:
+        self.over = asyncio.Event()
+
+    async def wait(self, _: str, __: float) -> None:
+        await self.over.wait()
+
+
+async def test_a_backlog_is_worked_off_without_waiting_for_anything(pool, dsn) -> None:
+    deaf = Deaf()
+    for number in range(30):
+        await given_task(pool, key=str(number))
+
+    async with working(registry(note), pool, deaf, dsn, at_once=3):
+        try:
+            await eventually(lambda: all_done(pool, 30))
+        finally:
+            deaf.over.set()
+
+
 async def test_a_commit_wakes_the_worker(pool, wake, dsn) -> None:
     async with working(registry(note), pool, wake, dsn):
         await given_task(pool)
