@@ -340,6 +340,19 @@ async def test_a_backlog_is_worked_off_without_waiting_for_anything(pool, dsn) -
             deaf.over.set()
 
 
+async def test_what_is_done_by_the_way_is_finished_unless_somebody_is_at_it(pool, clock) -> None:
+    for key in ("mine", "other", "apart"):
+        await given_task(pool, key=key)
+    [leased] = await lease(registry(note), pool, clock=clock, limit=1, worker=1)
+    free = [key for key in ("mine", "other") if key != leased.key]
+
+    async with pool.begin() as session:
+        await tasks.settle(session, "call", [leased.key, *free], outcome="by-the-way", now=NOW)
+
+    outcomes = {key: (await stored(pool, key=key)).outcome for key in {leased.key, *free}}
+    assert outcomes == {leased.key: None} | dict.fromkeys(free, "by-the-way")
+
+
 async def test_a_commit_wakes_the_worker(pool, wake, dsn) -> None:
     async with working(registry(note), pool, wake, dsn):
         await given_task(pool)
