@@ -169,18 +169,7 @@ def _held(session: AsyncSession) -> _Held:
 
 async def lock_stream(session: AsyncSession, appointment_id: UUID) -> Stream:
     """The root row, held until the transaction ends; the first fact of an appointment creates it."""
-    held = roots.find_locked(session, Stream, appointment_id)
-    if held is not None:
-        return held  # with all the others of its batch
-    query = select(Stream).where(Stream.id == appointment_id).with_for_update()
-    query = query.execution_options(populate_existing=True)
-    known = await session.scalar(query)
-    if known is not None:
-        return known
-    created = insert(Stream).values(id=appointment_id, **_BLANK).on_conflict_do_nothing()
-    made = (await session.scalars(created.returning(Stream))).one_or_none()
-    # None: another transaction was quicker, and has committed.
-    return made or (await session.scalars(query)).one()
+    return await roots.lock(session, Stream, appointment_id, blank=_BLANK)
 
 
 async def lock_streams(session: AsyncSession, appointment_ids: Iterable[UUID]) -> None:
