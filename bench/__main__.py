@@ -40,6 +40,7 @@ _PARTS: Final[Mapping[str, str]] = {
     "g": "race",
     "h": "prescriptions",
     "i": "cold_start",
+    "j": "claims",
 }
 _Measure = Callable[[Ground, Scale], Awaitable[Part]]
 

@@ -94,6 +94,11 @@ class Ground:
         await self._admin(f'CREATE DATABASE "{name}" TEMPLATE {_TEMPLATE} OWNER {_TEMPLATE}')
         return self.dsn(name)
 
+    async def create(self, name: str) -> str:
+        """An empty database; its DSN."""
+        await self._admin(f'CREATE DATABASE "{name}" OWNER {_TEMPLATE}')
+        return self.dsn(name)
+
     def dsn(self, name: str) -> str:
         url = make_url(self.server.dsn(_TEMPLATE)).set(database=name)
         return url.render_as_string(hide_password=False)
@@ -152,7 +157,7 @@ async def prepared(directory: Path) -> AsyncIterator[Ground]:
     with postgres.running(
         directory / "postgres", databases=(_TEMPLATE,), max_connections=400, dies_with_parent=True
     ) as server:
-        await asyncio.to_thread(_migrate, server.dsn(_TEMPLATE))
+        await asyncio.to_thread(migrate, "booking", server.dsn(_TEMPLATE))
         kept = Secrets.kept_in(directory)
         accounts = await _fill(server.dsn(_TEMPLATE), kept)
         topics = dict.fromkeys(TOPICS, PARTITIONS)
@@ -160,10 +165,10 @@ async def prepared(directory: Path) -> AsyncIterator[Ground]:
             yield Ground(directory, server, broker, issuer, kept, accounts)
 
 
-def _migrate(dsn: str) -> None:
+def migrate(service: str, dsn: str) -> None:
     url = make_url(dsn).set(drivername="postgresql+asyncpg").render_as_string(hide_password=False)
     options = argparse.Namespace(x=[f"dsn={url}"])
-    command.upgrade(Config(REPOSITORY / "services" / "booking" / "alembic.ini", cmd_opts=options), "head")
+    command.upgrade(Config(REPOSITORY / "services" / service / "alembic.ini", cmd_opts=options), "head")
 
 
 async def _fill(dsn: str, kept: Secrets) -> list[Account]:

@@ -318,6 +318,41 @@ async def all_done(pool: Any, number: int) -> bool:
     return outcomes == ["done"] * number
 
 
+class Deaf:
+    """A wake-up that comes when the test is over."""
+
+    def __init__(self) -> None:
+        self.over = asyncio.Event()
+
+    async def wait(self, _: str, __: float) -> None:
+        await self.over.wait()
+
+
+async def test_a_backlog_is_worked_off_without_waiting_for_anything(pool, dsn) -> None:
+    deaf = Deaf()
+    for number in range(30):
+        await given_task(pool, key=str(number))
+
+    async with working(registry(note), pool, deaf, dsn, at_once=3):
+        try:
+            await eventually(lambda: all_done(pool, 30))
+        finally:
+            deaf.over.set()
+
+
+async def test_what_is_done_by_the_way_is_finished_unless_somebody_is_at_it(pool, clock) -> None:
+    for key in ("mine", "other", "apart"):
+        await given_task(pool, key=key)
+    [leased] = await lease(registry(note), pool, clock=clock, limit=1, worker=1)
+    free = [key for key in ("mine", "other") if key != leased.key]
+
+    async with pool.begin() as session:
+        await tasks.settle(session, "call", [leased.key, *free], outcome="by-the-way", now=NOW)
+
+    outcomes = {key: (await stored(pool, key=key)).outcome for key in {leased.key, *free}}
+    assert outcomes == {leased.key: None} | dict.fromkeys(free, "by-the-way")
+
+
 async def test_a_commit_wakes_the_worker(pool, wake, dsn) -> None:
     async with working(registry(note), pool, wake, dsn):
         await given_task(pool)

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from common import vault
@@ -75,6 +75,38 @@ async def test_a_key_that_was_rolled_back_is_not_used_again(real) -> None:
         await session.rollback()
 
     sealed = await sealed_by(real, keyring)
+
+    assert await opened_by(real, ring(), sealed) == "secret"
+
+
+async def test_keys_of_many_are_read_at_once(sessions) -> None:
+    sealed = await sealed_by(sessions, ring())
+    keyring = ring()
+    async with sessions.begin() as session:
+        await vault.read_keys(session, keyring, [PATIENT, OTHER])
+        statements: list[str] = []
+
+        def remember(*about: Any) -> None:
+            statements.append(about[2].split()[0])
+
+        connection = (await session.connection()).sync_connection
+        event.listen(connection, "before_cursor_execute", remember)
+        assert await vault.open(session, keyring, PATIENT, sealed, field="nir") == "secret"
+        made = [await vault.seal(session, keyring, OTHER, text, field="nir", now=NOW) for text in "ab"]
+        event.remove(connection, "before_cursor_execute", remember)
+
+    assert statements == ["INSERT"]  # the key of who had none
+    assert [await opened_by(sessions, ring(), each, patient_id=OTHER) for each in made] == ["a", "b"]
+
+
+async def test_a_key_that_a_savepoint_took_back_is_not_used_again(real) -> None:
+    keyring = ring()
+    async with real.begin() as session:
+        await vault.read_keys(session, keyring, [PATIENT])
+        savepoint = await session.begin_nested()
+        await vault.seal(session, keyring, PATIENT, "lost", field="nir", now=NOW)
+        await savepoint.rollback()
+        sealed = await vault.seal(session, keyring, PATIENT, "secret", field="nir", now=NOW)
 
     assert await opened_by(real, ring(), sealed) == "secret"
 

@@ -2,6 +2,7 @@
 
 import base64
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import ClassVar, Final, Literal
@@ -20,6 +21,7 @@ from common.web.tables import DataKeyRow
 Kind = Literal["erasable", "kept"]  # kept: what the law keeps after an erasure has a key of its own
 
 _NEW: Final = "vault.new"  # in session.info: owners whose key this session made
+_READ: Final = "vault.read"  # in session.info: keys it has read or made; None: there is none
 
 
 class DataErased(DomainError):
@@ -103,6 +105,25 @@ async def open(  # noqa: A001 - the opposite of seal
     return crypto.decrypt(key, sealed, bound_to=_bound(keyring, patient_id, field)).decode()
 
 
+async def read_keys(
+    session: AsyncSession, keyring: Keyring, patient_ids: Iterable[UUID], *, kind: Kind = "erasable"
+) -> None:
+    """Reads the keys of many at once: `seal` and `open` ask for none of them in this transaction."""
+    wanted = {each for each in patient_ids if keyring.opened.get((each, kind)) is None}
+    if not wanted:
+        return
+    query = select(DataKeyRow.patient_id, DataKeyRow.wrapped, DataKeyRow.master_key)
+    query = query.where(DataKeyRow.patient_id.in_(wanted), DataKeyRow.kind == kind)
+    read: dict[tuple[UUID, str], bytes | None] = session.info.setdefault(_READ, {})
+    for each in wanted:
+        read.setdefault((each, kind), None)
+    for patient_id, wrapped, master_key in await session.execute(query):
+        key = keyring.unwrap(wrapped, master_key=master_key, owner=_owner(patient_id, kind))
+        read[patient_id, kind] = key
+        if (patient_id, kind) not in session.info.get(_NEW, ()):
+            keyring.opened.put((patient_id, kind), key)
+
+
 async def destroy(
     session: AsyncSession, patient_id: UUID, *, keyring: Keyring | None = None, kind: Kind = "erasable"
 ) -> None:
@@ -110,6 +131,7 @@ async def destroy(
     await session.execute(
         delete(DataKeyRow).where(DataKeyRow.patient_id == patient_id, DataKeyRow.kind == kind)
     )
+    session.info.get(_READ, {}).pop((patient_id, kind), None)
     if keyring is not None:
         keyring.opened.forget((patient_id, kind))
 
@@ -139,6 +161,9 @@ async def _find(session: AsyncSession, keyring: Keyring, patient_id: UUID, kind:
     opened = keyring.opened.get((patient_id, kind))
     if opened is not None:
         return opened
+    read: dict[tuple[UUID, str], bytes | None] = session.info.get(_READ, {})
+    if (patient_id, kind) in read:
+        return read[patient_id, kind]
     query = select(DataKeyRow.wrapped, DataKeyRow.master_key)
     query = query.where(DataKeyRow.patient_id == patient_id, DataKeyRow.kind == kind)
     row = (await session.execute(query)).one_or_none()
@@ -164,11 +189,14 @@ async def _make(session: AsyncSession, keyring: Keyring, patient_id: UUID, kind:
         insert(DataKeyRow).values(row).on_conflict_do_nothing().returning(DataKeyRow.patient_id)
     )
     if made is None:  # another transaction was quicker, and has committed
+        session.info.get(_READ, {}).pop((patient_id, kind), None)
         theirs = await _find(session, keyring, patient_id, kind)
         if theirs is None:
             raise DataErased("these data are being erased")
         return theirs
     session.info.setdefault(_NEW, set()).add((patient_id, kind))
+    if not session.in_nested_transaction():  # a savepoint may still take its row back
+        session.info.setdefault(_READ, {})[patient_id, kind] = key
     return key
 
 

@@ -5,10 +5,10 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from claims.usecases import balances, care, coverage, practitioners, quotes
-from claims.usecases.early import lock_streams, take_early_facts
+from claims.usecases import ahead, balances, care, coverage, legs, practitioners, quotes
+from claims.usecases.early import take_early_facts
 from claims.usecases.means import Means
-from common.events.base import AppointmentFact, Event
+from common.events.base import Event
 from common.events.booking import (
     AppointmentAbandonedV1,
     AppointmentCancelledV1,
@@ -36,7 +36,15 @@ from common.web import rights
 def routes_of(means: Means) -> Routes:
     """What claims reads; `means` is what the use cases work with."""
     routes = Routes()
-    routes.prepares(_lock_roots)
+
+    @routes.prepares
+    async def prepare(session: AsyncSession, events: Sequence[Event]) -> None:
+        await ahead.prepare(session, means, events)
+
+    @routes.concludes
+    async def conclude(session: AsyncSession, now: datetime) -> None:
+        await legs.open_planned(session, means, now=now)
+
     _read_appointments(routes, means)
     _read_ends(routes)
     _read_people(routes, means)
@@ -49,8 +57,8 @@ def _read_appointments(routes: Routes, means: Means) -> None:
     async def on_appointment_requested(
         session: AsyncSession, event: AppointmentRequestedV1, meta: Meta, now: datetime
     ) -> Outcome:
-        await rights.learn(session, event)
         with session.no_autoflush:  # one UPDATE of the root instead of one per query
+            await rights.learn(session, event)
             outcome = await quotes.take_request(session, means, event, meta, now=now)
         await _catch_up(routes, session, event, now)
         return outcome
@@ -80,8 +88,8 @@ def _read_appointments(routes: Routes, means: Means) -> None:
     async def on_consultation_completed(
         session: AsyncSession, event: ConsultationCompletedV1, meta: Meta, now: datetime
     ) -> Outcome:
-        await rights.learn(session, event)
         with session.no_autoflush:
+            await rights.learn(session, event)
             outcome = await care.take_completion(session, means, event, meta, now=now)
         if outcome is APPLIED:
             await _catch_up(routes, session, event, now)
@@ -173,10 +181,6 @@ def _read_payments(routes: Routes, means: Means) -> None:
         session: AsyncSession, event: BalanceChargeFailedV1, meta: Meta, now: datetime
     ) -> Outcome:
         return await balances.take_failed_charge(session, event, meta, now=now)
-
-
-async def _lock_roots(session: AsyncSession, events: Sequence[Event]) -> None:
-    await lock_streams(session, [each.appointment_id for each in events if isinstance(each, AppointmentFact)])
 
 
 async def _catch_up(routes: Routes, session: AsyncSession, event: BookingFact, now: datetime) -> None:

@@ -1,13 +1,26 @@
 """Every query of the claims service, by name."""
 
 from calendar import monthrange
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, and_, case, delete, exists, func, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    and_,
+    case,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -47,6 +60,8 @@ from common.money import Cents
 from common.web.tables import PractitionerKeyRow
 
 RETRY_SECONDS: Final = 1  # what another service's event will bring is usually there by then
+
+_HELD: Final = "claims.held"  # in session.info
 
 _BLANK: Final[Mapping[str, Any]] = {
     "version": 0,
@@ -126,32 +141,49 @@ class PractitionerUnknown(DomainError):
     refusal: ClassVar[Refusal] = Refusal.NOT_FOUND
 
 
+# what a batch reads at once
+
+
+@dataclass(slots=True)
+class _Held:
+    """What this transaction has locked for all of its batch, with what else is asked about it."""
+
+    coverages: dict[UUID, Coverage] = field(default_factory=dict)
+    exclusive: bool = False  # else the coverages are shared
+    versions: dict[UUID, list[CoverageVersion]] = field(default_factory=dict)  # newest first
+    quotes: dict[UUID, Quote | None] = field(default_factory=dict)  # the last one of an appointment
+    new_care: set[UUID] = field(default_factory=set)  # patients whose care is not written yet
+    legs: dict[UUID, Leg] = field(default_factory=dict)
+    of_acts: dict[tuple[UUID, str], Leg] = field(default_factory=dict)
+    waiting: dict[UUID, list[ReturnLine]] = field(default_factory=dict)
+    owing: set[UUID] = field(default_factory=set)  # legs with an open balance
+    read: list[object] = field(default_factory=list)  # found by their keys as long as somebody has them
+
+
+def _held(session: AsyncSession) -> _Held:
+    held: _Held = session.info.setdefault(_HELD, _Held())
+    return held
+
+
 # streams
 
 
 async def lock_stream(session: AsyncSession, appointment_id: UUID) -> Stream:
     """The root row, held until the transaction ends; the first fact of an appointment creates it."""
-    held = roots.find_locked(session, Stream, appointment_id)
-    if held is not None:
-        return held  # with all the others of its batch
-    query = select(Stream).where(Stream.id == appointment_id).with_for_update()
-    query = query.execution_options(populate_existing=True)
-    known = await session.scalar(query)
-    if known is not None:
-        return known
-    created = insert(Stream).values(id=appointment_id, **_BLANK).on_conflict_do_nothing()
-    made = (await session.scalars(created.returning(Stream))).one_or_none()
-    # None: another transaction was quicker, and has committed.
-    return made or (await session.scalars(query)).one()
+    return await roots.lock(session, Stream, appointment_id, blank=_BLANK)
 
 
 async def lock_streams(session: AsyncSession, appointment_ids: Iterable[UUID]) -> None:
     """All of a batch, made where they are missing, in the order of their ids; `lock_stream` then has them."""
     ids = sorted(set(appointment_ids))
-    if ids:
-        blank = insert(Stream).values([{"id": each, **_BLANK} for each in ids]).on_conflict_do_nothing()
+    if not ids:
+        return
+    await roots.lock_all(session, Stream, ids)
+    missing = [each for each in ids if roots.find_locked(session, Stream, each) is None]
+    if missing:
+        blank = insert(Stream).values([{"id": each, **_BLANK} for each in missing]).on_conflict_do_nothing()
         await session.execute(blank)
-        await roots.lock_all(session, Stream, ids)
+        await roots.lock_all(session, Stream, missing)
 
 
 async def held_stream(session: AsyncSession, appointment_id: UUID) -> Stream:
@@ -186,14 +218,40 @@ async def take_early_facts(session: AsyncSession, appointment_id: UUID) -> Seque
 # coverage
 
 
+async def lock_coverages(session: AsyncSession, patient_ids: Iterable[UUID], *, exclusive: bool) -> None:
+    """All of a batch with their versions, made where they are missing, in the order of their ids."""
+    ids = sorted(set(patient_ids))
+    held = _held(session)
+    held.exclusive = exclusive
+    query = select(Coverage).order_by(Coverage.patient_id).with_for_update(read=not exclusive)
+    for again in (True, False):
+        missing = [each for each in ids if each not in held.coverages]
+        if not missing:
+            break
+        rows = await session.scalars(query.where(Coverage.patient_id.in_(missing)))
+        held.coverages |= {row.patient_id: row for row in rows}
+        blank = [{"patient_id": each, "version": 0} for each in missing if each not in held.coverages]
+        if blank and again:
+            await session.execute(insert(Coverage).values(blank).on_conflict_do_nothing())
+    newest = select(CoverageVersion).where(CoverageVersion.patient_id.in_(ids))
+    held.versions |= {each: [] for each in ids}
+    for version in await session.scalars(newest.order_by(CoverageVersion.version.desc())):
+        held.versions[version.patient_id].append(version)
+
+
 async def lock_coverage(session: AsyncSession, patient_id: UUID) -> Coverage:
     """Held until the transaction ends: versions are added, or chosen for a final price, one by one."""
+    held = _held(session)
+    if held.exclusive and patient_id in held.coverages:
+        return held.coverages[patient_id]
     query = select(Coverage).where(Coverage.patient_id == patient_id).with_for_update()
     return await _existing_coverage(session, patient_id, query)
 
 
 async def share_coverage(session: AsyncSession, patient_id: UUID) -> Coverage:
     """No version is added while this transaction runs; others may read."""
+    if patient_id in _held(session).coverages:
+        return _held(session).coverages[patient_id]
     query = select(Coverage).where(Coverage.patient_id == patient_id).with_for_update(read=True)
     return await _existing_coverage(session, patient_id, query)
 
@@ -223,6 +281,9 @@ async def find_current_coverage(session: AsyncSession, patient_id: UUID) -> Cove
 async def find_coverage_at(
     session: AsyncSession, patient_id: UUID, *, instant: datetime
 ) -> CoverageVersion | None:
+    versions = _held(session).versions.get(patient_id)
+    if versions is not None:
+        return next((each for each in versions if each.valid_from <= instant), None)
     query = select(CoverageVersion).where(
         CoverageVersion.patient_id == patient_id, CoverageVersion.valid_from <= instant
     )
@@ -257,6 +318,7 @@ async def sum_taken(
     care_on: date,
 ) -> TakenThisYear:
     """Of all care that has a price: what was priced first counts first, whenever it was done."""
+    await _write_care_of(session, patient_id)
     cents = CareAct.flat_contribution_cents
     with_them = cents if practitioner_id is None else case((_same_day(practitioner_id, care_on), cents))
     query = select(
@@ -275,12 +337,20 @@ async def sum_taken(
     )
 
 
+async def _write_care_of(session: AsyncSession, patient_id: UUID) -> None:
+    """Most people have one consultation in a batch: only for others it is written before the end."""
+    if patient_id in _held(session).new_care:
+        await session.flush()
+        _held(session).new_care.clear()
+
+
 def _same_day(practitioner_id: UUID, care_on: date) -> ColumnElement[bool]:
     return and_(CareAct.practitioner_id == practitioner_id, CareAct.care_on == care_on)
 
 
 async def sum_sponsored(session: AsyncSession, patient_id: UUID, offer_id: UUID, *, month_of: date) -> Cents:
     """What a sponsor pays for a person in a civil month, of all care that has a price."""
+    await _write_care_of(session, patient_id)
     _, days = monthrange(month_of.year, month_of.month)
     query = select(func.coalesce(func.sum(CareAct.sponsor_cents), 0)).where(
         CareAct.patient_id == patient_id,
@@ -333,6 +403,11 @@ async def find_practitioner(session: AsyncSession, practitioner_id: UUID) -> Pra
     return await session.get(Practitioner, practitioner_id)
 
 
+async def list_practitioners(session: AsyncSession, ids: Iterable[UUID]) -> Mapping[UUID, Practitioner]:
+    rows = await session.scalars(select(Practitioner).where(Practitioner.id.in_(set(ids))))
+    return {row.id: row for row in rows}
+
+
 async def get_practitioner(session: AsyncSession, practitioner_id: UUID) -> Practitioner:
     found = await find_practitioner(session, practitioner_id)
     if found is None or found.withdrawn:
@@ -377,7 +452,24 @@ async def find_last_revision(session: AsyncSession, appointment_id: UUID) -> int
     return await session.scalar(query)
 
 
+def add_quote(session: AsyncSession, quote: Quote) -> None:
+    session.add(quote)
+    _held(session).quotes[quote.appointment_id] = quote
+
+
+async def read_issued_quotes(session: AsyncSession, appointment_ids: Iterable[UUID]) -> None:
+    """Of a batch whose roots are locked: `find_issued_quote` then has them."""
+    ids = set(appointment_ids)
+    query = select(Quote).where(Quote.appointment_id.in_(ids), Quote.state == QuoteState.ISSUED)
+    quotes = _held(session).quotes
+    quotes |= dict.fromkeys(ids)
+    quotes |= {row.appointment_id: row for row in await session.scalars(query)}
+
+
 async def find_issued_quote(session: AsyncSession, appointment_id: UUID) -> Quote | None:
+    if appointment_id in _held(session).quotes:
+        last = _held(session).quotes[appointment_id]
+        return last if last is not None and last.state is QuoteState.ISSUED else None
     query = select(Quote).where(Quote.appointment_id == appointment_id, Quote.state == QuoteState.ISSUED)
     return await session.scalar(query)
 
@@ -389,6 +481,12 @@ async def list_quotes(session: AsyncSession, appointment_id: UUID) -> Sequence[Q
 
 async def find_care_act(session: AsyncSession, appointment_id: UUID) -> CareAct | None:
     return await session.scalar(select(CareAct).where(CareAct.appointment_id == appointment_id))
+
+
+def add_care_act(session: AsyncSession, act: CareAct) -> None:
+    """Written with the others of its batch, or when care of the person is summed up."""
+    session.add(act)
+    _held(session).new_care.add(act.patient_id)
 
 
 async def get_care_act(session: AsyncSession, appointment_id: UUID) -> CareAct:
@@ -438,16 +536,69 @@ async def find_oldest_unpriced(session: AsyncSession) -> datetime | None:
 # legs
 
 
-async def next_invoice_number(session: AsyncSession, biller_id: UUID) -> int:
-    """Unique for the biller; a transaction that rolls back leaves no gap."""
-    statement = insert(InvoiceCounter).values(biller_id=biller_id, last=1)
+async def take_invoice_numbers(
+    session: AsyncSession, wanted: Mapping[UUID, int]
+) -> Mapping[UUID, Iterator[int]]:
+    """So many of each biller, unique for it; a transaction that rolls back leaves no gap.
+
+    The counters are locked in the order of their ids until the transaction ends: take them last.
+    """
+    rows = [{"biller_id": biller_id, "last": wanted[biller_id]} for biller_id in sorted(wanted)]
+    statement = insert(InvoiceCounter).values(rows)
+    after = InvoiceCounter.last + statement.excluded.last
     statement = statement.on_conflict_do_update(
-        index_elements=[InvoiceCounter.biller_id], set_={"last": InvoiceCounter.last + 1}
+        index_elements=[InvoiceCounter.biller_id], set_={"last": after}
     )
-    return (await session.scalars(statement.returning(InvoiceCounter.last))).one()
+    taken = await session.execute(statement.returning(InvoiceCounter.biller_id, InvoiceCounter.last))
+    return {biller_id: iter(range(last - wanted[biller_id] + 1, last + 1)) for biller_id, last in taken}
+
+
+async def lock_claims(session: AsyncSession, appointment_ids: Iterable[UUID]) -> None:
+    """Known roots with all their legs, in the order of their ids; `lock_stream` and `lock_leg` have them."""
+    ids = sorted(set(appointment_ids))
+    if not ids:
+        return
+    await roots.lock_all(session, Stream, ids)
+    query = select(Leg).where(Leg.appointment_id.in_(ids)).order_by(Leg.id).with_for_update()
+    held = _held(session)
+    for leg in await session.scalars(query, execution_options={"populate_existing": True}):
+        held.legs[leg.id] = leg
+        held.of_acts[leg.care_act_id, leg.payer_kind] = leg
+
+
+async def lock_answered(session: AsyncSession, items: Sequence[PayerReturn]) -> None:
+    """Everything that lines of returns are about, read and locked at once, however many lines there are."""
+    held = _held(session)
+    batches = select(Batch).where(Batch.id.in_({each.batch_id for each in items}))
+    held.read += await session.scalars(batches)
+    named = {(each.biller_id, each.invoice_no) for each in items if each.invoice_no is not None}
+    invoices: Sequence[Invoice] = ()
+    if named:
+        query = select(Invoice).where(tuple_(Invoice.biller_id, Invoice.invoice_no).in_(named))
+        invoices = (await session.scalars(query)).all()
+    whole = {each.batch_id for each in items if each.invoice_no is None}
+    concerned = or_(
+        Leg.id.in_({each.leg_id for each in invoices}),
+        Leg.id.in_(select(Submission.leg_id).where(Submission.batch_id.in_(whole))),
+    )
+    await lock_claims(session, await session.scalars(select(Leg.appointment_id).where(concerned)))
+    if not held.legs:
+        return
+    ids = set(held.legs)
+    held.read += [*invoices, *await session.scalars(select(Submission).where(Submission.leg_id.in_(ids)))]
+    held.waiting = {each: [] for each in ids}
+    lines = select(ReturnLine).where(ReturnLine.leg_id.in_(ids), ReturnLine.state == LineState.WAITING)
+    for line in await session.scalars(lines):
+        if line.leg_id is not None:
+            held.waiting[line.leg_id].append(line)
+    owing = select(Balance.leg_id).where(Balance.leg_id.in_(ids), Balance.state == BalanceState.OPEN)
+    held.owing = set(await session.scalars(owing))
 
 
 async def lock_leg(session: AsyncSession, leg_id: UUID) -> Leg:
+    held = _held(session).legs.get(leg_id)
+    if held is not None:
+        return held  # with all the others of its batch
     query = select(Leg).where(Leg.id == leg_id).with_for_update()
     leg = await session.scalar(query, execution_options={"populate_existing": True})
     if leg is None:
@@ -463,6 +614,9 @@ async def get_leg(session: AsyncSession, leg_id: UUID) -> Leg:
 
 
 async def find_leg_of(session: AsyncSession, care_act_id: UUID, payer_kind: str) -> Leg | None:
+    held = _held(session)
+    if any(act_id == care_act_id for act_id, _ in held.of_acts):
+        return held.of_acts.get((care_act_id, payer_kind))
     query = select(Leg).where(Leg.care_act_id == care_act_id, Leg.payer_kind == payer_kind)
     return await session.scalar(query)
 
@@ -539,28 +693,43 @@ async def put_cursor(session: AsyncSession, gateway: str, cursor: str) -> None:
     )
 
 
-async def claim_return_line(session: AsyncSession, item: PayerReturn, *, now: datetime) -> ReturnLine | None:
-    """The new row of this line; None when it was imported before."""
-    new = insert(ReturnLine).values(
-        payer=item.payer,
-        return_id=item.return_id,
-        line=item.line,
-        kind=item.kind.value,
-        batch_id=item.batch_id,
-        invoice_no=item.invoice_no,
-        attempt=item.attempt,
-        amount_cents=item.amount_cents,
-        code=item.code,
-        state=LineState.APPLIED,
-        imported_at=now,
-    )
-    statement = new.on_conflict_do_nothing().returning(ReturnLine)
-    return (await session.scalars(statement)).one_or_none()
+async def claim_return_lines(
+    session: AsyncSession, items: Sequence[PayerReturn], *, now: datetime
+) -> list[ReturnLine | None]:
+    """The new row of each line; None where it was imported before, or stands earlier in `items`."""
+    new = {
+        (item.payer, item.return_id, item.line): {
+            "payer": item.payer,
+            "return_id": item.return_id,
+            "line": item.line,
+            "kind": item.kind.value,
+            "batch_id": item.batch_id,
+            "invoice_no": item.invoice_no,
+            "attempt": item.attempt,
+            "amount_cents": item.amount_cents,
+            "code": item.code,
+            "state": LineState.APPLIED,
+            "imported_at": now,
+        }
+        for item in reversed(items)
+    }
+    ordered = [
+        new[key] for key in sorted(new)
+    ]  # two imports of one file wait for each other, and do not cross
+    statement = insert(ReturnLine).values(ordered).on_conflict_do_nothing().returning(ReturnLine)
+    rows = await session.scalars(statement)
+    claimed = {(row.payer, row.return_id, row.line): row for row in rows}
+    return [claimed.pop((item.payer, item.return_id, item.line), None) for item in items]
 
 
-async def list_waiting_lines(session: AsyncSession, leg_id: UUID) -> Sequence[ReturnLine]:
-    query = select(ReturnLine).where(ReturnLine.leg_id == leg_id, ReturnLine.state == LineState.WAITING)
-    return (await session.scalars(query.order_by(ReturnLine.imported_at, ReturnLine.line))).all()
+def list_waiting_lines(session: AsyncSession, leg_id: UUID) -> Sequence[ReturnLine]:
+    """Of a leg that `lock_answered` holds, oldest first."""
+    waiting = [each for each in _held(session).waiting[leg_id] if each.state is LineState.WAITING]
+    return sorted(waiting, key=lambda line: (line.imported_at, line.line))
+
+
+def keep_waiting(session: AsyncSession, line: ReturnLine, leg: Leg) -> None:
+    _held(session).waiting[leg.id].append(line)
 
 
 async def find_invoice(session: AsyncSession, biller_id: UUID, invoice_no: str) -> Invoice | None:
@@ -587,7 +756,16 @@ async def find_balance_for(
     return await session.scalar(query)
 
 
+def add_balance(session: AsyncSession, balance: Balance) -> None:
+    session.add(balance)
+    if balance.leg_id is not None:
+        _held(session).owing.add(balance.leg_id)
+
+
 async def find_open_balance_of_leg(session: AsyncSession, leg_id: UUID) -> Balance | None:
+    """Of a leg that `lock_answered` holds."""
+    if leg_id not in _held(session).owing:
+        return None
     query = select(Balance).where(Balance.leg_id == leg_id, Balance.state == BalanceState.OPEN)
     return await session.scalar(query)
 
@@ -719,7 +897,6 @@ async def sum_statement(
     return Cents(int(fees or 0)), Cents(int(claimed)), Cents(int(paid))
 
 
-async def find_return_line(
-    session: AsyncSession, payer: str, return_id: UUID, line: int
-) -> ReturnLine | None:
-    return await session.get(ReturnLine, (payer, return_id, line))
+async def list_return_lines(session: AsyncSession, payer: str, return_id: UUID) -> Sequence[ReturnLine]:
+    query = select(ReturnLine).where(ReturnLine.payer == payer, ReturnLine.return_id == return_id)
+    return (await session.scalars(query.order_by(ReturnLine.line))).all()

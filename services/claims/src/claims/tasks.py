@@ -20,7 +20,7 @@ from claims.clients import (
 )
 from claims.domain.rendering import Format
 from claims.domain.rights import RightsAnswer, RightsStatus
-from claims.usecases import coverage, legs, quotes, returns, rights, unpriced
+from claims.usecases import coverage, legs, quotes, returns, returns_files, rights, unpriced
 from claims.usecases.means import Means
 from common.db import Sessions
 from common.messaging import tasks as task_rows
@@ -67,14 +67,14 @@ async def start_polling(sessions: Sessions, *, now: datetime) -> None:
         task_rows.add(session, POLL, GATEWAY, due_at=now, again=True)
 
 
-@tasks.on("send-leg", retries=_PATIENT)
+@tasks.on(legs.SEND, retries=_PATIENT)
 async def send_leg(context: TaskContext) -> Done:
     resources: Resources = context.resources
     now = context.clock.now()
     async with context.sessions.begin() as session:
         gathered = await legs.gather(session, resources.means, UUID(context.payload["leg_id"]), now=now)
     if gathered is None:
-        return Done("left-with-another")
+        return Done(legs.LEFT_WITH_ANOTHER)
     try:
         await resources.gateway.send(gathered.file)
     except GatewayAway:
@@ -113,12 +113,12 @@ async def poll_returns(context: TaskContext) -> Done:
 
 
 async def _import(context: TaskContext, resources: Resources, page: Page) -> None:
-    """Each line commits on its own: a bad one leaves the rest alone, a crash repeats harmlessly."""
+    """A bad line leaves the rest alone, a crash repeats harmlessly."""
     if page.unreadable:
         _log.error("%s returns of the gateway cannot be read", page.unreadable)
-    for item in page.items:
-        async with context.sessions.begin() as session:
-            state = await returns.import_return(session, resources.means, item, now=context.clock.now())
+    now = context.clock.now()
+    states = await returns_files.import_lines(context.sessions, resources.means, page.items, now=now)
+    for item, state in zip(page.items, states, strict=True):
         if state is not None and state.value != "applied":
             _log.info("return %s line %s: %s", item.return_id, item.line, state.value)
 

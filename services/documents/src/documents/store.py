@@ -5,9 +5,9 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import or_, select, update
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from common.messaging import roots
 from common.web.tables import PractitionerKeyRow
 from documents.domain.content import Folder, Kind
 from documents.domain.visits import DocumentStatus, Visit
@@ -16,10 +16,7 @@ from documents.models import Dispensation, Document, Stream
 
 async def lock_stream(session: AsyncSession, appointment_id: UUID) -> Stream:
     """The root row of an appointment, made when nothing was known of it."""
-    fresh = insert(Stream).values(id=appointment_id, version=0, visit=Visit.UNKNOWN)
-    await session.execute(fresh.on_conflict_do_nothing())
-    found = select(Stream).where(Stream.id == appointment_id).with_for_update()
-    return (await session.scalars(found.execution_options(populate_existing=True))).one()
+    return await roots.lock(session, Stream, appointment_id, blank={"version": 0, "visit": Visit.UNKNOWN})
 
 
 async def find_stream(session: AsyncSession, appointment_id: UUID) -> Stream | None:

@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from common.errors import DomainError, Refusal
+from common.messaging import roots
 from common.messaging.housekeeping import Purge
 from common.messaging.tables import HistoryRow
 from common.money import Cents
@@ -69,9 +70,7 @@ _BLANK = {
 
 async def lock_stream(session: AsyncSession, appointment_id: UUID) -> Stream:
     """The root row, held until the transaction ends; the first fact of an appointment creates it."""
-    await session.execute(insert(Stream).values(id=appointment_id, **_BLANK).on_conflict_do_nothing())
-    query = select(Stream).where(Stream.id == appointment_id).with_for_update()
-    return (await session.scalars(query, execution_options={"populate_existing": True})).one()
+    return await roots.lock(session, Stream, appointment_id, blank=_BLANK)
 
 
 async def lock_known_stream(session: AsyncSession, appointment_id: UUID) -> Stream:

@@ -66,6 +66,7 @@ async def deliver(
             outcome = _settle(session, record, meta, claim, routes, now, metrics)
             if outcome is None:
                 outcome = await _run(session, _event(record, meta, routes), meta, routes, now)
+                await routes.conclude(session, now)
             await writes.release(session)
             return outcome
     except RecordRejected as error:
@@ -111,6 +112,7 @@ async def deliver_batch(
             await _run(session, step, meta, routes, now) if isinstance(step, Event) else step
             for meta, step in steps
         ]
+        await routes.conclude(session, now)
         await writes.release(session)
         return outcomes
 
@@ -165,7 +167,9 @@ async def _redrive_first(
         try:
             async with session.begin_nested():
                 meta = envelope(record)
-                return await _run(session, _event(record, meta, routes), meta, routes, now)
+                outcome = await _run(session, _event(record, meta, routes), meta, routes, now)
+                await routes.conclude(session, now)
+                return outcome
         except DomainError as error:
             if error.refusal is not Refusal.CONFLICT:
                 raise

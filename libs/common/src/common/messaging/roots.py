@@ -1,13 +1,14 @@
-"""The root rows of a batch, locked in one statement before its first record is applied.
+"""Root rows, locked one by one, or those of a batch in one statement before its first record is applied.
 
-A service names them with `@routes.prepares`; its `lock_...` functions then find a row here and need not ask.
+A service names those of a batch with `@routes.prepares`; `lock` then finds a row here and need not ask.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from common.messaging.tables import StreamRoot
@@ -22,6 +23,22 @@ async def lock_all(session: AsyncSession, model: type[R], ids: Iterable[UUID]) -
     query = select(model).where(model.id.in_(set(ids))).order_by(model.id).with_for_update()
     rows: dict[tuple[Any, UUID], StreamRoot] = session.info.setdefault(_LOCKED, {})
     rows |= {(model, row.id): row for row in await session.scalars(query)}
+
+
+async def lock(session: AsyncSession, model: type[R], root_id: UUID, *, blank: Mapping[str, Any]) -> R:
+    """Held until the transaction ends. The first fact of a key makes its row: `blank` is all but the id."""
+    held = find_locked(session, model, root_id)
+    if held is not None:
+        return held  # with all the others of its batch
+    query = select(model).where(model.id == root_id).with_for_update()
+    query = query.execution_options(populate_existing=True)
+    known = await session.scalar(query)
+    if known is not None:
+        return known
+    created = insert(model).values(id=root_id, **blank).on_conflict_do_nothing()
+    made = (await session.scalars(created.returning(model))).one_or_none()
+    # None: another transaction was quicker, and has committed.
+    return made or (await session.scalars(query)).one()
 
 
 def find_locked(session: AsyncSession, model: type[R], root_id: UUID) -> R | None:

@@ -17,12 +17,14 @@ E = TypeVar("E", bound=Event)
 Handler = Callable[[AsyncSession, E, Meta, datetime], Awaitable[Outcome]]
 
 Preparation = Callable[[AsyncSession, Sequence[Event]], Awaitable[None]]
+Conclusion = Callable[[AsyncSession, datetime], Awaitable[None]]
 
 
 @dataclass(slots=True)
 class Routes:
     _by_type: dict[str, dict[int, tuple[type[Event], Handler[Any]]]] = field(default_factory=dict)
     _prepare: Preparation | None = None
+    _conclude: Conclusion | None = None
 
     def on(self, event: type[E]) -> Callable[[Handler[E]], Handler[E]]:
         def register(handler: Handler[E]) -> Handler[E]:
@@ -42,6 +44,15 @@ class Routes:
     async def prepare(self, session: AsyncSession, events: Sequence[Event]) -> None:
         if self._prepare is not None and events:
             await self._prepare(session, events)
+
+    def concludes(self, conclusion: Conclusion) -> Conclusion:
+        """Called after the last event of a batch, or a single one: what locks rows that others wait for."""
+        self._conclude = conclusion
+        return conclusion
+
+    async def conclude(self, session: AsyncSession, now: datetime) -> None:
+        if self._conclude is not None:
+            await self._conclude(session, now)
 
     def reads(self, event_type: str) -> bool:
         return event_type in self._by_type

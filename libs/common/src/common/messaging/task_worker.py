@@ -141,9 +141,9 @@ class TaskWorker:
                     task = group.create_task(self._perform(each))
                     running.add(task)
                     task.add_done_callback(running.discard)
-                if len(running) < self._at_once:
+                if len(leased) < free:
                     await self._wake.wait("task", _POLL)
-                else:
+                elif len(running) == self._at_once:  # else some ended meanwhile, and more may be due
                     await asyncio.wait(running, timeout=_POLL, return_when=asyncio.FIRST_COMPLETED)
             if running:
                 _, left = await asyncio.wait(running, timeout=_DRAIN)

@@ -6,14 +6,14 @@ second transaction, `context.finish()`: it locks the root row and reads what arr
 that leases tasks is in task_worker.py.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, NoReturn
 from uuid import UUID
 
-from sqlalchemy import case, event, func, text
+from sqlalchemy import ARRAY, String, bindparam, case, event, func, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
@@ -32,6 +32,14 @@ _FINISH: Final = text("""
     WHERE kind = :kind AND key = :key AND lease_token = :token
     RETURNING true
 """)
+_SETTLE: Final = text("""
+    UPDATE task SET outcome = :outcome, finished_at = :now, reason = NULL
+    WHERE kind = :kind AND key IN (
+        SELECT key FROM task
+        WHERE kind = :kind AND key = ANY (:keys) AND outcome IS NULL AND lease_token IS NULL
+        FOR UPDATE SKIP LOCKED
+    )
+""").bindparams(bindparam("keys", type_=ARRAY(String)))
 _POSTPONE: Final = text("""
     UPDATE task SET due_at = :due_at, attempt = :attempt, reason = :reason,
         lease_token = NULL, lease_until = NULL, lease_worker = NULL
@@ -62,22 +70,42 @@ def add(
     session.info.setdefault("wake", set()).add("task")
 
 
+async def settle(
+    session: AsyncSession, kind: str, keys: Sequence[str], *, outcome: str, now: datetime
+) -> None:
+    """Finishes tasks that somebody has done by the way. One that is just being done is left to its worker."""
+    await session.execute(_SETTLE, {"kind": kind, "keys": list(keys), "outcome": outcome, "now": now})
+
+
 @event.listens_for(Session, "before_flush")
 def _upsert(session: Session, *_: object) -> None:
     """A task may exist already, and an ORM insert knows no ON CONFLICT."""
     rows = [row for row in session.new if isinstance(row, TaskRow)]
     if not rows:
         return
+    for again in (False, True):
+        alike = [_values(row) for row in rows if row.again is again]
+        if alike:
+            session.connection().execute(_upsert_of(again=again), alike)  # one round trip for all of them
     for row in rows:
         session.expunge(row)
-        session.connection().execute(_upsert_of(row))
 
 
-def _upsert_of(row: TaskRow) -> Any:
-    fresh = {"due_at": row.due_at, "payload": row.payload, "cause": row.cause}
-    statement = insert(TaskRow).values(kind=row.kind, key=row.key, attempt=0, **fresh)
+def _values(row: TaskRow) -> dict[str, Any]:
+    return {
+        "kind": row.kind,
+        "key": row.key,
+        "attempt": 0,
+        "due_at": row.due_at,
+        "payload": row.payload,
+        "cause": row.cause,
+    }
+
+
+def _upsert_of(*, again: bool) -> Any:
+    statement = insert(TaskRow)
     earlier = func.least(TaskRow.due_at, statement.excluded.due_at)
-    if not row.again:
+    if not again:
         return statement.on_conflict_do_update(
             index_elements=["kind", "key"],
             set_={"due_at": earlier},

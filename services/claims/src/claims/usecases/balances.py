@@ -166,7 +166,7 @@ async def _open(
         state=BalanceState.OPEN,
         opened_at=now,
     )
-    session.add(balance)
+    store.add_balance(session, balance)
     opened = BalanceOpenedV1.model_validate(
         {
             **_about(stream, balance),

@@ -59,7 +59,7 @@ async def price_care(
     known_at: datetime,
     now: datetime,
 ) -> CareAct:
-    """The final price of the care of a locked stream, with the coverage of its end.
+    """The final price of the care of a locked stream, with the coverage of its end; its legs are planned.
 
     Raises PricingRefused, before anything but the coverage's `priced_until` is written.
     """
@@ -123,12 +123,11 @@ async def price_care(
             now=now,
         ),
     )
-    session.add(act)
-    await session.flush()
+    store.add_care_act(session, act)
     reason = "rights-pending" if act.rights_pending else None
     story.tell(session, stream.id, "care-act", "priced", now=now, amount_cents=act.fee_cents, reason=reason)
     outbox.add(session, stream, _priced(stream, act), now=now)
-    await legs.open_legs(session, means, stream, act, priced, known.person, parked=waiting_for, now=now)
+    legs.plan_legs(session, stream, act, priced, known.person, parked=waiting_for)
     if waiting_for:
         coverage.plan_look_up(
             session, event.patient_id, key=f"{stream.id}:completed", care_on=care_on, due_at=now

@@ -20,11 +20,6 @@ async def known_stream(session: AsyncSession, event: AppointmentFact, meta: Meta
     return stream
 
 
-async def lock_streams(session: AsyncSession, appointment_ids: Sequence[UUID]) -> None:
-    """The roots of a batch, before its first fact is applied."""
-    await store.lock_streams(session, appointment_ids)
-
-
 async def keep(session: AsyncSession, stream: Stream, event: AppointmentFact, meta: Meta) -> None:
     stream.facts_wait = True
     fact = EarlyFact(

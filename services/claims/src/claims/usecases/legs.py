@@ -1,6 +1,7 @@
 """The legs of a care act: opened, gathered in batches, sent, timed, corrected and sent again."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,20 +16,24 @@ from claims.domain.asking import inputs_of
 from claims.domain.claimfile import Batch as ClaimBatch
 from claims.domain.claimfile import Claim, ClaimedLine, invoice_no
 from claims.domain.leg import SENDABLE, Move, State, after, allowed
-from claims.domain.pricing import Payer, Priced, price
+from claims.domain.pricing import ClaimPart, Payer, Priced, price
 from claims.domain.rejects import Again, Family, find_reject
 from claims.domain.rights import RightsVerdict
-from claims.models import Batch, BatchState, CareAct, Invoice, Leg, Stream, Submission
-from claims.usecases import balances, coverage, insured, pricing, quotes, story
+from claims.models import Batch, BatchState, CareAct, Invoice, Leg, Practitioner, Stream, Submission
+from claims.usecases import balances, coverage, insured, pricing, quotes, sealing, story
 from claims.usecases.means import InsuredPerson, Means
 from common.errors import DomainError, Refusal
 from common.events.claims import LegAcknowledgedV1, LegOpenedV1, LegSentV1
+from common.events.envelope import Cause
 from common.ids import uuid7
 from common.messaging import history, outbox, tasks
 from common.money import Cents
 
 Deadline = Literal["rights-by", "send-by", "ack-by", "resend-by", "pay-by"]
 
+SEND: Final = "send-leg"
+LEFT_WITH_ANOTHER: Final = "left-with-another"
+_PLANNED: Final = "claims.planned"  # in session.info
 _FALL_BACK: Final = timedelta(hours=12)  # before the sending deadline: a degraded claim still leaves in time
 
 
@@ -61,66 +66,105 @@ class Gathered:
     file: ClaimBatch
 
 
-async def open_legs(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Opening:
+    """Legs of a priced care act that the end of the transaction opens."""
+
+    stream: Stream
+    act: CareAct
+    parts: Sequence[ClaimPart]
+    person: InsuredPerson
+    parked: AbstractSet[str]
+    cause: Cause | None
+
+
+def plan_legs(
     session: AsyncSession,
-    means: Means,
     stream: Stream,
     act: CareAct,
     priced: Priced,
     person: InsuredPerson,
     *,
     parked: AbstractSet[str],
-    now: datetime,
 ) -> None:
-    """One leg per payer to claim from. The AMC's leaves after the fund's acknowledgement, or with it.
+    """One leg per payer to claim from, opened by `open_planned` before the transaction ends.
 
     A leg whose payer's rights are not known is `parked`: it leaves once they are.
     """
-    send_by = calendar.end_of(
-        calendar.add_working_days(act.care_on, calendar.SEND_THIRD_PARTY, holidays=means.holidays)
+    cause: Cause | None = session.info.get(Cause)
+    opening = _Opening(
+        stream=stream, act=act, parts=priced.claim_parts, person=person, parked=parked, cause=cause
     )
-    for part in priced.claim_parts:
-        to_amo = part.payer is Payer.AMO
-        first = Move.AWAIT_RIGHTS if part.payer.value in parked else Move.PREPARE
-        number = await store.next_invoice_number(session, act.biller_id)
-        leg = Leg(
-            id=uuid7(now),
-            care_act_id=act.id,
-            appointment_id=stream.id,
-            biller_id=act.biller_id,
-            payer_kind=part.payer.value,
-            payer=f"amo:{person.scheme}" if to_amo else f"amc:{person.amc_number}",
-            amount_cents=part.amount_cents,
-            lines={"lines": [{**line._asdict(), "benefit": line.benefit.value} for line in part.lines]},
-            state=after(State.DRAFT, first),
-            released=to_amo or not means.terms.amc_after_amo,
-            attempt=0,
-            invoice_no=invoice_no(number),
-            paid_cents=0,
-            reversed_cents=0,
-            opened_at=now,
-            changed_at=now,
-            send_by=send_by,
-        )
-        session.add(leg)
-        await session.flush()
-        session.add(Invoice(biller_id=leg.biller_id, invoice_no=leg.invoice_no, leg_id=leg.id))
-        outbox.add(session, stream, LegOpenedV1(**about(leg)), now=now)
-        story.tell(
-            session,
-            stream.id,
-            "leg",
-            leg.state.value,
-            now=now,
-            leg=leg,
-            amount_cents=leg.amount_cents,
-            reason=first.value,
-        )
-        _watch(session, leg, "send-by", at=send_by)
-        if leg.state is State.RIGHTS_PENDING:
-            _watch(session, leg, "rights-by", at=send_by - _FALL_BACK)
-        elif leg.released:
-            _plan_sending(session, means, leg, now=now)
+    session.info.setdefault(_PLANNED, []).append(opening)
+
+
+async def open_planned(session: AsyncSession, means: Means, *, now: datetime) -> None:
+    """Takes the invoice numbers last: whoever prices for the same billers waits for them until the commit."""
+    planned: list[_Opening] = session.info.pop(_PLANNED, [])
+    wanted: Counter[UUID] = Counter(each.act.biller_id for each in planned for _ in each.parts)
+    if not wanted:
+        return
+    await session.flush()  # the care acts, before legs that name them
+    numbers = await store.take_invoice_numbers(session, wanted)
+    opened = [
+        (opening, _leg(means, opening, part, next(numbers[opening.act.biller_id]), now=now))
+        for opening in planned
+        for part in opening.parts
+    ]
+    session.add_all([leg for _, leg in opened])
+    await session.flush()
+    for opening, leg in opened:
+        if opening.cause is not None:
+            session.info[Cause] = opening.cause
+        _tell_opened(session, means, opening.stream, leg, now=now)
+
+
+def _leg(means: Means, opening: _Opening, part: ClaimPart, number: int, *, now: datetime) -> Leg:
+    """The AMC's leaves after the fund's acknowledgement, or with it."""
+    act, person, to_amo = opening.act, opening.person, part.payer is Payer.AMO
+    parked = part.payer.value in opening.parked
+    return Leg(
+        id=uuid7(now),
+        care_act_id=act.id,
+        appointment_id=opening.stream.id,
+        biller_id=act.biller_id,
+        payer_kind=part.payer.value,
+        payer=f"amo:{person.scheme}" if to_amo else f"amc:{person.amc_number}",
+        amount_cents=part.amount_cents,
+        lines={"lines": [{**line._asdict(), "benefit": line.benefit.value} for line in part.lines]},
+        state=after(State.DRAFT, Move.AWAIT_RIGHTS if parked else Move.PREPARE),
+        released=to_amo or not means.terms.amc_after_amo,
+        attempt=0,
+        invoice_no=invoice_no(number),
+        paid_cents=0,
+        reversed_cents=0,
+        opened_at=now,
+        changed_at=now,
+        send_by=calendar.end_of(
+            calendar.add_working_days(act.care_on, calendar.SEND_THIRD_PARTY, holidays=means.holidays)
+        ),
+    )
+
+
+def _tell_opened(session: AsyncSession, means: Means, stream: Stream, leg: Leg, *, now: datetime) -> None:
+    session.add(Invoice(biller_id=leg.biller_id, invoice_no=leg.invoice_no, leg_id=leg.id))
+    outbox.add(session, stream, LegOpenedV1(**about(leg)), now=now)
+    parked = leg.state is State.RIGHTS_PENDING
+    story.tell(
+        session,
+        stream.id,
+        "leg",
+        leg.state.value,
+        now=now,
+        leg=leg,
+        amount_cents=leg.amount_cents,
+        reason=(Move.AWAIT_RIGHTS if parked else Move.PREPARE).value,
+    )
+    _watch(session, leg, "send-by", at=leg.send_by)
+    if parked:
+        _watch(session, leg, "rights-by", at=leg.send_by - _FALL_BACK)
+    elif leg.released:
+        _plan_sending(session, means, leg, now=now)
 
 
 def about(leg: Leg) -> dict[str, Any]:
@@ -163,20 +207,25 @@ async def gather(session: AsyncSession, means: Means, leg_id: UUID, *, now: date
     company = await store.take_sendable_legs(
         session, payer=leg.payer, biller_id=leg.biller_id, limit=means.terms.batch_size
     )
-    for each in {leg.id: leg, **{other.id: other for other in company}}.values():
+    others = [each for each in company if each.id != leg.id]
+    for each in (leg, *others):
         story.move(session, each, Move.BATCH, now=now)
         each.attempt += 1
         session.add(
             Submission(leg_id=each.id, attempt=each.attempt, batch_id=batch.id, invoice_no=each.invoice_no)
         )
     await session.flush()
+    planned = [_sending(each, each.attempt) for each in others]
+    await tasks.settle(session, SEND, planned, outcome=LEFT_WITH_ANOTHER, now=now)
     return Gathered(batch_id=batch.id, file=await _file(session, means, batch))
 
 
 async def mark_sent(session: AsyncSession, means: Means, batch_id: UUID, *, now: datetime) -> None:
     """The gateway has the batch. Legs whose answer was quicker are past this already."""
     batch = await store.get_batch(session, batch_id)
-    for submission, leg in await store.list_batched(session, batch_id):
+    batched = await store.list_batched(session, batch_id)
+    await store.lock_claims(session, [leg.appointment_id for _, leg in batched])
+    for submission, leg in batched:
         stream = await store.lock_stream(session, leg.appointment_id)
         locked = await store.lock_leg(session, leg.id)
         if locked.state is State.BATCHED and locked.attempt == submission.attempt:
@@ -368,11 +417,15 @@ def _send_file_again(session: AsyncSession, means: Means, leg: Leg, *, now: date
 def _plan_sending(session: AsyncSession, means: Means, leg: Leg, *, now: datetime) -> None:
     tasks.add(
         session,
-        "send-leg",
-        f"{leg.id}:{leg.attempt + 1}",
+        SEND,
+        _sending(leg, leg.attempt + 1),
         due_at=now + means.terms.gather_for,
         payload={"leg_id": str(leg.id)},
     )
+
+
+def _sending(leg: Leg, attempt: int) -> str:
+    return f"{leg.id}:{attempt}"
 
 
 def _watch(session: AsyncSession, leg: Leg, deadline: Deadline, *, at: datetime) -> None:
@@ -432,23 +485,30 @@ async def _file(session: AsyncSession, means: Means, batch: Batch) -> ClaimBatch
     acts = {
         act.id: act for act in await store.list_care_acts(session, [leg.care_act_id for _, leg in batched])
     }
+    await sealing.read_keys(session, means, {act.patient_id for act in acts.values()}, kept=True)
+    practitioners = await store.list_practitioners(session, {act.practitioner_id for act in acts.values()})
     return ClaimBatch(
         id=batch.id,
         payer=batch.payer,
         biller_id=batch.biller_id,
         made_at=batch.made_at,
         claims=[
-            await _claim(session, means, submission, leg, acts[leg.care_act_id])
+            await _claim(session, means, submission, leg, acts[leg.care_act_id], practitioners)
             for submission, leg in batched
         ],
     )
 
 
 async def _claim(
-    session: AsyncSession, means: Means, submission: Submission, leg: Leg, act: CareAct
+    session: AsyncSession,
+    means: Means,
+    submission: Submission,
+    leg: Leg,
+    act: CareAct,
+    practitioners: Mapping[UUID, Practitioner],
 ) -> Claim:
     person = await insured.person_of(session, means, act)
-    practitioner = await store.find_practitioner(session, act.practitioner_id)
+    practitioner = practitioners.get(act.practitioner_id)
     result = await pricing.result_of(session, means, act, owner=act.patient_id, kept=True)
     lines: Sequence[dict[str, Any]] = leg.lines["lines"]
     return Claim(

@@ -202,7 +202,7 @@ async def _issue(session: AsyncSession, means: Means, stream: Stream, *, now: da
             session, means, inputs, priced, owner=stream.patient_id, kept=False, known_at=now, now=now
         ),
     )
-    session.add(quote)
+    store.add_quote(session, quote)
     outbox.add(session, stream, _issued(stream, quote), now=now)
 
 

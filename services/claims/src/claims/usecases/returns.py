@@ -1,5 +1,6 @@
 """What payers answer: each line of a return is imported once, and money is posted, never overwritten."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
@@ -34,9 +35,25 @@ async def import_return(
     session: AsyncSession, means: Means, item: PayerReturn, *, now: datetime
 ) -> LineState | None:
     """Applies one line; None when it was imported before. What cannot be applied is kept with its reason."""
-    line = await store.claim_return_line(session, item, now=now)
-    if line is None:
-        return None
+    [state] = await import_returns(session, means, [item], now=now)
+    return state
+
+
+async def import_returns(
+    session: AsyncSession, means: Means, items: Sequence[PayerReturn], *, now: datetime
+) -> list[LineState | None]:
+    """Applies lines in their order, in as many statements for many as for one."""
+    lines = await store.claim_return_lines(session, items, now=now)
+    new = [(item, line) for item, line in zip(items, lines, strict=True) if line is not None]
+    await store.lock_answered(session, [item for item, _ in new])
+    for item, line in new:
+        await _apply(session, means, item, line, now=now)
+    return [None if line is None else line.state for line in lines]
+
+
+async def _apply(
+    session: AsyncSession, means: Means, item: PayerReturn, line: ReturnLine, *, now: datetime
+) -> None:
     if item.kind is ReturnKind.ACKNOWLEDGEMENT:
         await _acknowledge(session, means, item, line, now=now)
     elif item.kind is ReturnKind.TRANSFER and item.invoice_no is None:
@@ -56,7 +73,6 @@ async def import_return(
             amount_cents=cents,
             reason=reason,
         )
-    return line.state
 
 
 async def _acknowledge(
@@ -160,7 +176,7 @@ async def _take_money(
         _end(line, LineState.REFUSED, f"leg-is-{leg.state.value}")
     else:
         _end(line, LineState.WAITING, waits_for)
-        await session.flush()
+        store.keep_waiting(session, line, leg)
         await _settle_waiting(session, stream, leg, now=now)
 
 
@@ -171,7 +187,7 @@ async def _settle_waiting(session: AsyncSession, stream: Stream, leg: Leg, *, no
     than was paid. Where one of each waits they fit together, as none is above the claim.
     """
     while True:
-        waiting = await store.list_waiting_lines(session, leg.id)
+        waiting = store.list_waiting_lines(session, leg.id)
         taken_back = [each for each in waiting if each.kind == ReturnKind.REVERSAL.value]
         paid = [each for each in waiting if each.kind != ReturnKind.REVERSAL.value]
         lines = [each for each in paid if leg.paid_cents + _cents(each) <= leg.amount_cents][:1]
@@ -184,7 +200,6 @@ async def _settle_waiting(session: AsyncSession, stream: Stream, leg: Leg, *, no
                 await _post_payment(session, stream, leg, each, _cents(each), now=now)
             else:
                 _post_reversal(session, stream, leg, each, _cents(each), now=now)
-        await session.flush()
 
 
 def _cents(line: ReturnLine) -> Cents:

@@ -1,6 +1,7 @@
-"""A file of payers' answers, line by line: each commits on its own, and one that is refused says why."""
+"""Payers' answers, some lines in one transaction; of a file, each line that is refused says why."""
 
 import base64
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,10 +11,14 @@ from uuid import UUID
 from claims import store
 from claims.domain.return_file import ReturnFileRefused, Unreadable, read
 from claims.domain.returns import PayerReturn
-from claims.models import LineState
+from claims.models import LineState, ReturnLine
 from claims.usecases import returns
 from claims.usecases.means import Means
 from common.db import Sessions
+
+_TOGETHER: Final = 50  # lines of one transaction: their appointments are locked until it ends
+
+_log: Final = logging.getLogger(__name__)
 
 # Which field of a line each reason is about.
 _FIELDS: Final = {
@@ -63,27 +68,59 @@ def text_of(text: str | None, encoded: str | None) -> str:
 async def import_file(sessions: Sessions, means: Means, text: str, *, now: datetime) -> FileReport:
     """Imports what is new of the file and reports every line. Raises ReturnFileRefused."""
     file = read(text)
-    reports = [await _import_line(sessions, means, each, now=now) for each in file.lines]
+    readable = [each for each in file.lines if isinstance(each, PayerReturn)]
+    states = await import_lines(sessions, means, readable, now=now)
+    ended = iter(states)
+    async with sessions() as session:
+        rows = {row.line: row for row in await store.list_return_lines(session, file.payer, file.id)}
+    reports = [
+        _unreadable(each)
+        if isinstance(each, Unreadable)
+        else _report(rows[each.line], repeated=next(ended) is None)
+        for each in file.lines
+    ]
     return FileReport(file_id=file.id, payer=file.payer, lines=reports)
 
 
-async def _import_line(
-    sessions: Sessions, means: Means, line: PayerReturn | Unreadable, *, now: datetime
-) -> LineReport:
-    if isinstance(line, Unreadable):
-        return LineReport(
-            line=line.line, outcome=LineState.REFUSED, repeated=False, field=line.field, rule=line.rule
-        )
+async def import_lines(
+    sessions: Sessions, means: Means, items: Sequence[PayerReturn], *, now: datetime
+) -> list[LineState | None]:
+    """Some at once, each such part in a transaction. What one of them fails with leaves the others alone.
+
+    None: imported before. Raises what a line fails with by itself; a crash repeats harmlessly.
+    """
+    states: list[LineState | None] = []
+    for start in range(0, len(items), _TOGETHER):
+        some = items[start : start + _TOGETHER]
+        try:
+            states += await _import_together(sessions, means, some, now=now)
+        except Exception as error:
+            if len(some) == 1:
+                raise
+            _log.info("lines of a return go one by one: %s", type(error).__name__)
+            for each in some:
+                states += await _import_together(sessions, means, [each], now=now)
+    return states
+
+
+async def _import_together(
+    sessions: Sessions, means: Means, items: Sequence[PayerReturn], *, now: datetime
+) -> list[LineState | None]:
     async with sessions.begin() as session:
-        state = await returns.import_return(session, means, line, now=now)
-    async with sessions() as session:
-        row = await store.find_return_line(session, line.payer, line.return_id, line.line)
-        assert row is not None  # noqa: S101  it was imported now or before
-        reason = row.reason
-        return LineReport(
-            line=line.line,
-            outcome=row.state,
-            repeated=state is None,
-            field=None if reason is None else _FIELDS.get(reason, "invoice_no"),
-            rule=reason,
-        )
+        return await returns.import_returns(session, means, items, now=now)
+
+
+def _unreadable(line: Unreadable) -> LineReport:
+    return LineReport(
+        line=line.line, outcome=LineState.REFUSED, repeated=False, field=line.field, rule=line.rule
+    )
+
+
+def _report(row: ReturnLine, *, repeated: bool) -> LineReport:
+    return LineReport(
+        line=row.line,
+        outcome=row.state,
+        repeated=repeated,
+        field=None if row.reason is None else _FIELDS.get(row.reason, "invoice_no"),
+        rule=row.reason,
+    )

@@ -1,7 +1,7 @@
 """Values of a person as sealed JSON, under the key that erasure destroys or the one the law keeps."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -33,6 +33,11 @@ async def unseal(
     """Raises DataErased once the owner's key is gone."""
     kind: vault.Kind = "kept" if kept else "erasable"
     return json.loads(await vault.open(session, means.keyring, owner, sealed, field=field, kind=kind))
+
+
+async def read_keys(session: AsyncSession, means: Means, owners: Iterable[UUID], *, kept: bool) -> None:
+    """In one statement, before many are sealed or unsealed in this transaction."""
+    await vault.read_keys(session, means.keyring, owners, kind="kept" if kept else "erasable")
 
 
 async def destroy(session: AsyncSession, means: Means, owner: UUID) -> None:

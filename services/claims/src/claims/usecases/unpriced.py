@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from claims import store
 from claims.domain.pricing import PricingRefused
 from claims.models import CareAct, Status, Stream, UnpricedCare
-from claims.usecases import balances, care, early
+from claims.usecases import balances, care, early, legs
 from claims.usecases.means import Means
 from common.db import Sessions
 from common.errors import DomainError, Refusal
@@ -100,6 +100,7 @@ async def _price(
     except PricingRefused:
         act = await care.price_care(session, means, stream, event, known_at=now, now=now)
     await session.delete(row)
+    await legs.open_planned(session, means, now=now)
     await session.flush()
     await _catch_up(session, means, stream, now=now)
     return act
