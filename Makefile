@@ -20,7 +20,7 @@ on = $(filter-out 0 no false,$($(1)))
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup lock fmt lint types imports contracts contracts-lint rules check test run bench docs release migrate migration \
-	drill documents-check fuzz clients clean
+	drill documents-check fuzz clients contract-stage clean
 
 help:  ## this list
 	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
@@ -46,7 +46,7 @@ documents-check: .state/setup  ## mentions, PDF/A, PDF/UA, signature and QR code
 fuzz: .state/setup build/fuzz/.ready  ## schemathesis on every service with tokens of every role; SEED=n, ARGS="--role patient"
 	@$(BIN)/python -m tools.fuzz --seed $(SEED) $(ARGS)
 
-clients: .state/setup build/clients/env/.ready  ## clients in four languages, compiled; two of them play journeys; needs node, java, mvn
+clients: .state/setup build/clients/env/.ready  ## clients in four languages, compiled; two play the journeys through a proxy; needs node, java, mvn
 	@$(BIN)/python -m tools.clients $(ARGS)
 
 ##@ Work on it
@@ -94,6 +94,9 @@ contracts: .state/setup  ## generated files are current and compatible with what
 
 contracts-lint:  ## spectral, redocly and the AsyncAPI parser find nothing in the documents; needs node
 	@sh tools/openapi_rules/lint.sh
+
+contract-stage: .state/setup  ## contracts-lint, clients and fuzz with their figures; ARGS="--document docs/contracts.md" writes them there
+	@$(BIN)/python -m tools.contract_stage $(ARGS)
 
 docs: .state/setup  ## schemas, examples, events.md, AsyncAPI and OpenAPI from the models; the site in build/site
 	@$(BIN)/python -m tools.contracts

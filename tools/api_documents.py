@@ -1,7 +1,7 @@
 """The OpenAPI documents: one per service, one for the platform, and a 3.0.3 form of each for mobile apps."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
@@ -12,9 +12,9 @@ from common.settings import sample_key
 from common.wake import LocalWake
 from common.web.problem_catalogue import CATALOGUE, Known
 from local.configuration import SERVICES, Addresses, Broker, Secrets, settings_of
+from local.examples import illustrate, operations
 
 _DOCUMENTS: Final = "docs/openapi"
-_EXAMPLES: Final = "docs/openapi/examples"
 _SAMPLE_KEY: Final = sample_key("documents-of-the-contract")
 _LICENSE: Final = {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"}
 
@@ -23,7 +23,7 @@ def generated(root: Path) -> dict[Path, str]:
     """Every OpenAPI document by its path below `root`, and the page of the problems."""
     documents = {service: document_of(service) for service in SERVICES}
     for document in documents.values():
-        illustrate(document, root / _EXAMPLES)
+        illustrate(document)
     documents["platform"] = merged(documents)
     files: dict[Path, str] = {root / "docs/errors.md": problems_page(CATALOGUE)}
     for name, document in documents.items():
@@ -52,34 +52,6 @@ def document_of(service: str) -> dict[str, Any]:
     # what operations and development need is not part of the contract
     document["paths"] = {path: item for path, item in document["paths"].items() if f"/{service}/v1/" in path}
     return document
-
-
-def operations(document: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Path, method and operation, in the order of the document."""
-    for path, item in document["paths"].items():
-        for method, operation in item.items():
-            if isinstance(operation, dict) and "operationId" in operation:
-                yield path, method, operation
-
-
-def illustrate(document: dict[str, Any], examples: Path) -> None:
-    """Adds what was really sent and answered in the journeys; the linter names operations without."""
-    for _, _, operation in operations(document):
-        path = examples / f"{operation['operationId']}.json"
-        if not path.exists():
-            continue
-        recorded = json.loads(path.read_text(encoding="utf-8"))
-        if "requestBody" in operation:
-            _illustrated(operation["requestBody"]["content"], recorded.get("request"))
-        answer = operation["responses"][str(recorded["status"])]
-        if "content" in answer:
-            _illustrated(answer["content"], recorded["answer"])
-
-
-def _illustrated(content: dict[str, Any], value: Any) -> None:
-    if value is not None:
-        media = next(iter(content.values()))
-        media["examples"] = {"journey": {"summary": "From a journey", "value": value}}
 
 
 def merged(documents: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

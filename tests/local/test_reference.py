@@ -68,3 +68,21 @@ async def test_the_document_of_another_process_is_asked_for_over_http() -> None:
         document = await at(f"http://127.0.0.1:{listener.getsockname()[1]}/")()
 
     assert document == {"openapi": "3.1.0"}
+
+
+async def test_the_reference_shows_what_the_journeys_sent_although_the_served_document_does_not() -> None:
+    async def load() -> dict[str, object]:
+        document = json.loads((API / "booking.json").read_text(encoding="utf-8"))
+        del document["paths"]["/booking/v1/patients"]["post"]["requestBody"]["content"]["application/json"][
+            "examples"
+        ]
+        return dict(document)
+
+    front = Front({"docs": "/docs"})
+    front.mount("/docs", reference_pages({"booking": load}))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=front), base_url="http://front") as client:
+        shown = (await client.get("/docs/booking")).text
+
+    _, _, operation = shown.partition('<h3 id="create_patient">')
+    request, _, _ = operation.partition("<h4>Answer 201</h4>")
+    assert "birth_name" in request.partition("<summary>Example: From a journey</summary>")[2]

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
 
+from local.examples import illustrate
 from local.front import App, Receive, Scope, Send
 from local.reference import index, page, reference
 
@@ -31,7 +33,9 @@ def reference_pages(documents: Mapping[str, Load]) -> App:
         elif not name:
             await _answer(send, 200, _HTML, index({each: await load() for each, load in documents.items()}))
         elif name in documents:
-            await _answer(send, 200, _HTML, page(reference(await documents[name]()), others=documents))
+            document = deepcopy(await documents[name]())
+            illustrate(document)
+            await _answer(send, 200, _HTML, page(reference(document), others=documents))
         else:
             await _answer(send, 404, "text/plain", "there is no such page")
 

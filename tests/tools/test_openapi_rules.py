@@ -1,0 +1,134 @@
+"""Each of our own lint rules finds what it is for: a rule that cannot fail would keep nothing."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+NODE = ROOT / "build/node"  # what make contracts-lint installs
+SPECTRAL = NODE / "node_modules/.bin/spectral"
+RULES = NODE / "rules/spectral.yaml"
+
+pytestmark = pytest.mark.skipif(
+    not (SPECTRAL.exists() and RULES.exists()), reason="make contracts-lint installs spectral; it needs node"
+)
+
+Json = dict[str, Any]
+BREAKS: dict[str, Callable[[Json], Any]] = {}
+
+
+def breaks(rule: str) -> Callable[[Callable[[Json], Any]], Callable[[Json], Any]]:
+    def keep(change: Callable[[Json], Any]) -> Callable[[Json], Any]:
+        BREAKS[rule] = change
+        return change
+
+    return keep
+
+
+def _card(document: Json) -> Json:
+    operation: Json = document["paths"]["/payment/v1/cards"]["post"]
+    return operation
+
+
+@breaks("cents-are-int64")
+def _(document: Json) -> None:
+    document["components"]["schemas"]["PaymentRead"]["properties"]["held_cents"] = {"type": "number"}
+
+
+@breaks("cents-have-their-currency")
+def _(document: Json) -> None:
+    del document["components"]["schemas"]["PaymentRead"]["properties"]["currency"]
+
+
+@breaks("refusals-are-problems")
+def _(document: Json) -> None:
+    _card(document)["responses"]["422"] = {"description": "Refused", "content": {"text/plain": {}}}
+
+
+@breaks("lists-have-cursors")
+def _(document: Json) -> None:
+    del document["paths"]["/payment/v1/cards"]["get"]["x-bounded"]
+
+
+@breaks("operations-are-illustrated")
+def _(document: Json) -> None:
+    del _card(document)["requestBody"]["content"]["application/json"]["examples"]
+
+
+@breaks("operation-id-style")
+def _(document: Json) -> None:
+    _card(document)["operationId"] = "addCard"
+
+
+@breaks("no-personal-data-in-paths")
+def _(document: Json) -> None:
+    document["paths"]["/payment/v1/cards/{holder_name}"] = document["paths"].pop(
+        "/payment/v1/cards/{card_id}"
+    )
+
+
+@breaks("no-personal-data-in-queries")
+def _(document: Json) -> None:
+    told = {"name": "patient_email", "in": "query", "description": "mail", "schema": {"type": "string"}}
+    document["paths"]["/payment/v1/cards"]["get"].setdefault("parameters", []).append(told)
+
+
+@breaks("parameters-are-described")
+def _(document: Json) -> None:
+    del _card(document)["parameters"][0]["description"]
+
+
+@breaks("parameters-are-never-null")
+def _(document: Json) -> None:
+    _card(document)["parameters"][0]["schema"] = {"anyOf": [{"type": "string"}, {"type": "null"}]}
+
+
+@breaks("no-multipart")
+def _(document: Json) -> None:
+    content = _card(document)["requestBody"]["content"]
+    content["multipart/form-data"] = content.pop("application/json")
+
+
+@breaks("schema-names")
+def _(document: Json) -> None:
+    document["components"]["schemas"]["CardCreate-Input"] = {"type": "object", "description": "a twin"}
+
+
+@pytest.fixture(scope="module")
+def findings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
+    """The rules that found something, by the rule that was broken; "" is the document as it is."""
+    folder = tmp_path_factory.mktemp("documents")
+    sound = json.loads((ROOT / "docs/openapi/payment.json").read_text(encoding="utf-8"))
+    for rule in ["", *BREAKS]:
+        document = deepcopy(sound)
+        if rule:
+            BREAKS[rule](document)
+        (folder / f"document-{rule}.json").write_text(json.dumps(document), encoding="utf-8")
+    command = [SPECTRAL, "lint", *sorted(folder.iterdir()), "--ruleset", RULES, "--format", "json", "--quiet"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    found: dict[str, set[str]] = {rule: set() for rule in ["", *BREAKS]}
+    for each in json.loads(done.stdout):
+        rule = Path(each["source"]).stem.removeprefix("document-")
+        found[rule].add(each["code"])
+    return found
+
+
+def test_the_document_breaks_no_rule(findings: dict[str, set[str]]) -> None:
+    assert findings[""] == set()
+
+
+@pytest.mark.parametrize("rule", list(BREAKS))
+def test_a_rule_finds_what_it_is_for(findings: dict[str, set[str]], rule: str) -> None:
+    assert rule in findings[rule]
+
+
+def test_every_rule_of_our_own_is_tried() -> None:
+    lines = (ROOT / "tools/openapi_rules/spectral.yaml").read_text(encoding="utf-8").splitlines()
+    ours = {line.strip().removesuffix(":") for line in lines if line.startswith("  ") and line.endswith(":")}
+
+    assert {each for each in ours if not each.startswith(("given", "then"))} == set(BREAKS)
