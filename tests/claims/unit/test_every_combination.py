@@ -1,9 +1,15 @@
-"""The grid of the discrete inputs, in three cuts: each combination ends as an amount or a coded refusal."""
+"""The grid of the discrete inputs: each combination ends as an amount or a coded refusal.
 
+The whole grid has more points than anybody could walk. Three cuts through it are walked point by point, each
+over the inputs that decide together; of the rest every three values of any three inputs meet at least once.
+"""
+
+import random
 from collections import Counter
 from collections.abc import Iterable
 from datetime import date
-from itertools import product
+from itertools import combinations, product
+from typing import Any
 
 from claims.domain.pricing import (
     ActLine,
@@ -213,3 +219,74 @@ def test_every_answer_about_the_pathway_has_an_answer() -> None:
 
     assert set(ends) == {"TP", "INVOICE", "no-rate", "no-out-of-pathway-rate"}
     assert sum(ends.values()) == 4 * 3 * 11 * 5 * 2 * 3 * 3 * 2 * 3
+
+
+EVERYTHING: dict[str, list[Any]] = {
+    "care_on": [
+        *(date(2018, 9, 14), date(2019, 6, 1), date(2021, 6, 15), date(2023, 11, 1), date(2024, 5, 14)),
+        *(date(2025, 3, 10), date(2026, 11, 25)),
+    ],
+    "born_on": [date(1940, 1, 1), date(1985, 6, 15), date(2007, 1, 2), date(2018, 9, 1)],
+    "practitioner": [
+        *(("gp", Sector.S1), ("gp", Sector.OPTAM), ("gp", Sector.S2), ("dermatologist", Sector.S2)),
+        *(("psychiatrist", Sector.S1), ("psychologist", Sector.NONE), ("osteopath", Sector.NONE)),
+    ],
+    "acts": ["", "TCG", "TC+MPC+MCS", "TCS", "TCG+MHP", "TCG+MOP", "=1905+=1905"],
+    "fee_cents": [Cents(1500), Cents(2500), Cents(6000)],
+    "insured": list(Insured),
+    "nir": list(Nir),
+    "amc": list(Amc),
+    "third_party_payment": list(ThirdPartyPayment),
+    "pathway": list(Pathway),
+    "territory": list(Territory),
+    "company": [False, True],
+    "overrun_qualifier": list(OverrunQualifier),
+    "zone": ["metropole", "reunion"],
+    "known_patient": [True, False],
+    "alternation_ok": [True, False],
+    "exemptions": [
+        *(Exemptions(), Exemptions(ald=True), Exemptions(ald_unrelated=True), Exemptions(css=True)),
+        *(Exemptions(maternity=IN_WINDOW), Exemptions(maternity=AFTER), Exemptions(maternity_list=True)),
+        *(Exemptions(ame=True), Exemptions(css=True, ald=True, ame=True)),
+    ],
+    "scheme": ["general", "alsace-moselle", "crpcen", "sncf"],
+    "pf_taken_this_year_cents": [Cents(0), Cents(4850), Cents(5000)],
+    "pf_taken_today_cents": [Cents(0), Cents(700), Cents(800)],
+    "pf_exempt": [False, True],
+    "psychologist_session": [1, 13],
+    "sponsor": [
+        *(None, Sponsor(kind=SponsorKind.COPAYMENT), Sponsor(kind=SponsorKind.FULL, max_cents=Cents(500))),
+        *(Sponsor(kind=SponsorKind.FIXED, cents=Cents(500)), Sponsor(kind=SponsorKind.PERCENT, percent=15)),
+    ],
+    "booked_on": [None, date(2018, 9, 1)],
+    "policy": [
+        *(Policy(), REDUCED, Policy(amc_needs_nir=False), Policy(provisional_nir_usable=False)),
+        *(Policy(compulsory_tp=False), Policy(partner_psychologist=True), Policy(tp_with_overrun=False)),
+        Policy(direct_access_age_limits=True),
+    ],
+}
+POINTS = 10_000
+
+
+def test_any_three_answers_to_anything_together_have_an_answer() -> None:
+    chance = random.Random(20250310)
+    drawn = [{name: chance.randrange(len(each)) for name, each in EVERYTHING.items()} for _ in range(POINTS)]
+
+    ends = walk(map(point, drawn))
+
+    assert sum(ends.values()) == POINTS
+    assert "unexplained" not in ends
+    for names in combinations(EVERYTHING, 3):
+        met = {tuple(each[name] for name in names) for each in drawn}
+        wanted = 1
+        for name in names:
+            wanted *= len(EVERYTHING[name])
+        assert len(met) == wanted, names
+
+
+def point(drawn: dict[str, int]) -> tuple[Inputs, Policy]:
+    told = {name: EVERYTHING[name][number] for name, number in drawn.items()}
+    specialty, sector = told.pop("practitioner")
+    policy = told.pop("policy")
+    acts = tuple(ActLine.parse(code) for code in told.pop("acts").split("+") if code)
+    return question(**told, specialty=specialty, sector=sector, acts=acts), policy
