@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-# Which columns name things that many claims share: everything else that is an id gets a copy of its own.
+# Columns that name what many claims share; every other id gets a copy of its own.
 _SHARED: Final = frozenset({"practitioner_id", "biller_id", "account_id", "created_by", "stated_by"})
-_OWED: Final = 20  # every so manieth copy still waits for its money
+_OWED: Final = 20  # every twentieth copy still waits for its money
 
 _FUNCTIONS: Final = """
     CREATE FUNCTION copied(id uuid, copy int) RETURNS uuid LANGUAGE sql IMMUTABLE AS

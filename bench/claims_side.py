@@ -44,6 +44,7 @@ LEGS: Final = 2  # of each care act: one of the fund, one of a complementary ins
 _PRACTITIONERS: Final = 20
 _AMC: Final = "99100001"  # has an agreement with everybody
 _LOOK: Final = 0.1
+_ARCHIVED_WITHIN: Final = 60.0
 _SINCE: Final = timedelta(days=30)
 
 _ADD_PRACTITIONERS: Final = """
@@ -122,9 +123,10 @@ class Side:
         return dict(await self.pool.fetchrow(_COUNT))
 
     async def told(self) -> None:
-        """Waits until everything published is in the archive."""
-        while await self.pool.fetchval("SELECT EXISTS (SELECT FROM outbox)"):  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(_LOOK)
+        """Waits until everything published is in the archive. Raises TimeoutError."""
+        async with asyncio.timeout(_ARCHIVED_WITHIN):
+            while await self.pool.fetchval("SELECT EXISTS (SELECT FROM outbox)"):  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(_LOOK)
 
     async def _insured(self, number: int) -> list["_Care"]:
         """As many patients, each insured by the fund and a complementary insurer and seen once."""

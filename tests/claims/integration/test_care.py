@@ -266,10 +266,10 @@ async def test_a_return_that_comes_again_changes_nothing(
     page = await paying_world.resources.gateway.returns(after=None)
     for item in (*reversed(page.items), *page.items, *page.items):
         async with paying_world.sessions.begin() as session:
-            again = await returns.import_return(
-                session, paying_world.means, item, now=paying_world.clock.now()
+            again = await returns.import_returns(
+                session, paying_world.means, [item], now=paying_world.clock.now()
             )
-        assert again is None
+        assert again == [None]
 
     assert await paying_world.published(facts.appointment_id) == before
     async with paying_world.sessions() as session:
@@ -327,7 +327,7 @@ async def imported(world, *items: PayerReturn) -> list[LineState | None]:
     states = []
     for item in items:
         async with world.sessions.begin() as session:
-            states.append(await returns.import_return(session, world.means, item, now=world.clock.now()))
+            states += await returns.import_returns(session, world.means, [item], now=world.clock.now())
     return states
 
 

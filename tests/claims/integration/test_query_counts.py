@@ -83,9 +83,8 @@ async def test_a_payment_takes_as_many_statements_beside_many_claims_as_beside_o
         leg, submission = (await given_sent(world, given_coverage, count))[0]
         with statements() as seen:
             async with world.sessions.begin() as session:
-                await returns.import_return(
-                    session, world.means, paid(count, leg, submission), now=world.clock.now()
-                )
+                lines = [paid(count, leg, submission)]
+                await returns.import_returns(session, world.means, lines, now=world.clock.now())
         counts.append(len(seen))
 
     assert counts[0] == counts[1] <= PAYMENT

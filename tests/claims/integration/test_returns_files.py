@@ -8,11 +8,13 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
 
 from claims.domain.return_file import MOST_BYTES, write
 from claims.domain.returns import PayerReturn, ReturnKind
 from claims.models import Leg, Posting, ReturnLine, Submission
 from claims.usecases import legs
+from claims.usecases.returns_files import import_lines
 from common.money import Cents
 from support.claims import ADMINISTRATOR, NIR, PATIENT, SUPPORT, Facts
 
@@ -114,6 +116,17 @@ async def test_a_file_replayed_three_times_in_random_order_gives_the_same_ledger
         ("rejected", 0, 0),
     ]
     assert all(each["repeated"] for each in answer.json()["lines"])
+
+
+async def test_a_line_that_fails_leaves_those_beside_it_alone(world, given_coverage) -> None:
+    sent = await given_sent(world, given_coverage, 2)
+    fine = line(1, ReturnKind.PAYMENT, sent[0], amount_cents=Cents(1750))
+    impossible = line(2, ReturnKind.PAYMENT, sent[1], amount_cents=Cents(2**70))
+
+    with pytest.raises(DBAPIError):
+        await import_lines(world.sessions, world.means, [fine, impossible], now=world.clock.now())
+
+    assert [(kind, cents) for _, kind, cents in await ledger_of(world)] == [("payment", 1750)]
 
 
 async def test_a_bank_line_pays_every_claim_of_its_batch_or_none(world, client, given_coverage) -> None:

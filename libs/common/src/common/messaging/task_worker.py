@@ -44,17 +44,17 @@ _ALIVE: Final = 7_352_003  # first half of the advisory lock, any number; the se
 
 _LEASE: Final = text("""
     WITH due AS (
-        SELECT task.kind, task.key, known.seconds
-        FROM task JOIN unnest(:kinds, :seconds) AS known (kind, seconds) ON known.kind = task.kind
-        WHERE task.outcome IS NULL AND task.due_at <= :now
-            AND (task.lease_until IS NULL OR task.lease_until <= :real)
-        ORDER BY task.due_at
+        SELECT kind, key FROM task
+        WHERE outcome IS NULL AND due_at <= :now AND (lease_until IS NULL OR lease_until <= :real)
+            AND kind = ANY (:kinds)
+        ORDER BY due_at
         LIMIT :limit
-        FOR UPDATE OF task SKIP LOCKED
+        FOR UPDATE SKIP LOCKED
     )
     UPDATE task SET attempt = task.attempt + 1, lease_token = :token, lease_worker = :worker,
-        lease_until = CAST(:real AS timestamptz) + due.seconds * INTERVAL '1 second'
-    FROM due WHERE task.kind = due.kind AND task.key = due.key
+        lease_until = CAST(:real AS timestamptz) + known.seconds * INTERVAL '1 second'
+    FROM due JOIN unnest(:kinds, :seconds) AS known (kind, seconds) ON known.kind = due.kind
+    WHERE task.kind = due.kind AND task.key = due.key
     RETURNING task.kind, task.key, task.payload, task.cause, task.attempt
 """).bindparams(bindparam("kinds", type_=ARRAY(String)), bindparam("seconds", type_=ARRAY(Double)))
 

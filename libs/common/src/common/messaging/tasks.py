@@ -33,12 +33,12 @@ _FINISH: Final = text("""
     RETURNING true
 """)
 _SETTLE: Final = text("""
-    UPDATE task SET outcome = :outcome, finished_at = :now, reason = NULL
-    WHERE kind = :kind AND key IN (
-        SELECT key FROM task
-        WHERE kind = :kind AND key = ANY (:keys) AND outcome IS NULL AND lease_token IS NULL
-        FOR UPDATE SKIP LOCKED
+    WITH free AS MATERIALIZED (
+        SELECT kind, key FROM task WHERE kind = :kind AND key = ANY (:keys) FOR UPDATE SKIP LOCKED
     )
+    UPDATE task SET outcome = :outcome, finished_at = :now, reason = NULL
+    FROM free
+    WHERE task.kind = free.kind AND task.key = free.key AND outcome IS NULL AND lease_token IS NULL
 """).bindparams(bindparam("keys", type_=ARRAY(String)))
 _POSTPONE: Final = text("""
     UPDATE task SET due_at = :due_at, attempt = :attempt, reason = :reason,

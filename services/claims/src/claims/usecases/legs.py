@@ -231,6 +231,7 @@ async def mark_sent(session: AsyncSession, means: Means, batch_id: UUID, *, now:
         if locked.state is State.BATCHED and locked.attempt == submission.attempt:
             await record_sent(session, means, stream, locked, submission, now=now)
     batch.state, batch.sent_at = BatchState.SENT, batch.sent_at or now
+    await session.flush()  # before the task of the next poll, which every batch that was sent touches
 
 
 async def record_sent(

@@ -31,18 +31,13 @@ _AWAITS_MONEY: Final = frozenset(
 )
 
 
-async def import_return(
-    session: AsyncSession, means: Means, item: PayerReturn, *, now: datetime
-) -> LineState | None:
-    """Applies one line; None when it was imported before. What cannot be applied is kept with its reason."""
-    [state] = await import_returns(session, means, [item], now=now)
-    return state
-
-
 async def import_returns(
     session: AsyncSession, means: Means, items: Sequence[PayerReturn], *, now: datetime
 ) -> list[LineState | None]:
-    """Applies lines in their order, in as many statements for many as for one."""
+    """Applies lines in their order, in as many statements for many as for one.
+
+    None: imported before. What cannot be applied is kept with its reason.
+    """
     lines = await store.claim_return_lines(session, items, now=now)
     new = [(item, line) for item, line in zip(items, lines, strict=True) if line is not None]
     await store.lock_answered(session, [item for item, _ in new])
