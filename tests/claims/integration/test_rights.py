@@ -14,6 +14,7 @@ from support.claims import (
     PATIENT,
     PRACTITIONER,
     STARTS,
+    SUPPORT,
     Facts,
     keyed,
 )
@@ -244,6 +245,42 @@ async def test_the_fund_is_billed_when_only_the_rights_of_the_amc_prove_closed(
     verifying_world.clock.shift += timedelta(days=15)
     await verifying_world.work(rounds=4)
     assert await legs_of(client, facts) == [("amo", 1750, "paid"), ("amc", 750, "fallback-patient")]
+
+
+@pytest.mark.parametrize(
+    ("stated", "exemptions", "claimed", "legs"),
+    [
+        # both benefits are asked of the fund: nothing is left for the complementary insurer
+        (
+            {},
+            [{"kind": "css", "valid_from": "2029-01-01"}],
+            (1750, 750),
+            [("amo", 2500, "paid"), ("amc", 750, "abandoned")],
+        ),
+        ({"scheme": "alsace-moselle"}, None, (2250, 250), [("amo", 2250, "paid"), ("amc", 250, "paid")]),
+    ],
+)
+async def test_care_whose_claims_wait_is_priced_again_with_the_rights_that_prove_open(
+    verifying_world, payers, client, given_coverage, stated, exemptions, claimed, legs
+) -> None:
+    facts, etag = await given_failing_at_the_visit(verifying_world, payers, given_coverage)
+    await payers.script_rights(service="amo", behaviour="open", exemptions=exemptions)
+
+    await given_coverage(facts, etag=etag, nir=OTHER_NIR, birth_date="1985-05-14", amc=CONTRACTED, **stated)
+    await verifying_world.work(rounds=8)
+
+    assert await legs_of(client, facts) == legs
+    url = f"/appointments/{facts.appointment_id}"
+    care_act = (await client.get(f"{url}/care-act", headers=PATIENT)).json()
+    price = care_act["price"]
+    assert (price["amo_claim_cents"], price["amc_claim_cents"], price["advance_cents"]) == (*claimed, 0)
+    assert (care_act["revision"], care_act["rights_pending"], care_act["balances"]) == (3, False, [])
+    story = (await client.get(f"{url}/story", headers=SUPPORT)).json()["items"]
+    assert ("care-act", "priced", "rights-proven") in {
+        (each["about"], each["state"], each["reason"]) for each in story
+    }
+    published = await verifying_world.published(facts.appointment_id)
+    assert [each["revision"] for kind, each in published if kind == "care-priced"] == [2, 3]
 
 
 async def test_rights_that_are_never_proven_become_receivables_and_no_charge(

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from claims import store
 from claims.domain.asking import Consultation
 from claims.domain.calendar import day_in_paris
-from claims.domain.pricing import Amc, Nir, PricingRefused, price
+from claims.domain.pricing import Amc, Inputs, Nir, Priced, PricingRefused, price
 from claims.domain.rights import PayerKind, RightsVerdict
 from claims.domain.situation import PSYCHOLOGIST
 from claims.models import CareAct, Quote, QuoteState, Status, Stream, UnpricedCare
@@ -133,6 +133,35 @@ async def price_care(
             session, event.patient_id, key=f"{stream.id}:completed", care_on=care_on, due_at=now
         )
     return act
+
+
+async def price_anew(
+    session: AsyncSession,
+    means: Means,
+    stream: Stream,
+    act: CareAct,
+    known: coverage.Known,
+    inputs: Inputs,
+    priced: Priced,
+    *,
+    now: datetime,
+) -> None:
+    """The next revision of a final price: the rights proven since (case L10) give the payers other shares.
+
+    Only while no claim of the care has left, and with the same advance: the card is settled already.
+    """
+    stream.revision += 1
+    stored = await pricing.columns(
+        session, means, inputs, priced, owner=act.patient_id, kept=True, known_at=act.known_at, now=now
+    )
+    for name, value in stored.items():
+        setattr(act, name, value)
+    act.revision, act.coverage_version, act.rights_pending = stream.revision, known.version, False
+    act.pathway_indicator = priced.pathway_indicator
+    act.flat_contribution_cents = priced.flat_contribution_cents
+    cents = act.fee_cents
+    story.tell(session, stream.id, "care-act", "priced", now=now, amount_cents=cents, reason="rights-proven")
+    outbox.add(session, stream, _priced(stream, act), now=now)
 
 
 async def _parked(

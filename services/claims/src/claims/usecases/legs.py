@@ -16,7 +16,7 @@ from claims.domain.asking import inputs_of
 from claims.domain.claimfile import Batch as ClaimBatch
 from claims.domain.claimfile import Claim, ClaimedLine, invoice_no
 from claims.domain.leg import SENDABLE, Move, State, after, allowed
-from claims.domain.pricing import ClaimPart, Payer, Priced, price
+from claims.domain.pricing import ClaimPart, Inputs, Payer, Priced, price
 from claims.domain.rejects import Again, Family, find_reject
 from claims.domain.rights import RightsVerdict
 from claims.models import Batch, BatchState, CareAct, Invoice, Leg, Practitioner, Stream, Submission
@@ -131,7 +131,7 @@ def _leg(means: Means, opening: _Opening, part: ClaimPart, number: int, *, now: 
         payer_kind=part.payer.value,
         payer=f"amo:{person.scheme}" if to_amo else f"amc:{person.amc_number}",
         amount_cents=part.amount_cents,
-        lines={"lines": [{**line._asdict(), "benefit": line.benefit.value} for line in part.lines]},
+        lines=_lines_of(part),
         state=after(State.DRAFT, Move.AWAIT_RIGHTS if parked else Move.PREPARE),
         released=to_amo or not means.terms.amc_after_amo,
         attempt=0,
@@ -144,6 +144,16 @@ def _leg(means: Means, opening: _Opening, part: ClaimPart, number: int, *, now: 
             calendar.add_working_days(act.care_on, calendar.SEND_THIRD_PARTY, holidays=means.holidays)
         ),
     )
+
+
+def _lines_of(part: ClaimPart) -> dict[str, Any]:
+    return {"lines": [{**line._asdict(), "benefit": line.benefit.value} for line in part.lines]}
+
+
+def share_anew(leg: Leg, part: ClaimPart) -> None:
+    """A claim that has not left asks for what its payer bears by now."""
+    leg.amount_cents = part.amount_cents
+    leg.lines = _lines_of(part)
 
 
 def _tell_opened(session: AsyncSession, means: Means, stream: Stream, leg: Leg, *, now: datetime) -> None:
@@ -383,7 +393,7 @@ async def same_price(
 
     Raises PriceWouldChange.
     """
-    priced = await priced_again(session, means, stream, act, known)
+    _, priced = await priced_again(session, means, stream, act, known)
     if (priced.amo_cents, priced.amc_cents, priced.advance_cents) != (
         act.amo_cents,
         act.amc_cents,
@@ -395,8 +405,11 @@ async def same_price(
 
 async def priced_again(
     session: AsyncSession, means: Means, stream: Stream, act: CareAct, known: coverage.Known
-) -> Priced:
-    """The care as it was done, with the insurance of `known`, by the tables of its first price."""
+) -> tuple[Inputs, Priced]:
+    """The care as it was done, with the insurance of `known`, by the tables of its first price.
+
+    Raises PricingRefused.
+    """
     consultation, booked_on = quotes.asked_of(stream)
     asked = inputs_of(
         consultation, known.insurance, care_on=act.care_on, booked_on=booked_on, tables=means.tables
@@ -404,7 +417,7 @@ async def priced_again(
     before = await pricing.inputs_again(session, means, act, owner=act.patient_id, kept=True)
     # What the practitioner coded stays; only what is known of the insurance may differ.
     again = pricing.with_insurance_of(before, asked)
-    return price(again, means.tables, means.policy, as_known_at=act.known_at)
+    return again, price(again, means.tables, means.policy, as_known_at=act.known_at)
 
 
 def _send_file_again(session: AsyncSession, means: Means, leg: Leg, *, now: datetime) -> None:

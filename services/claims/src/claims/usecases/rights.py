@@ -1,7 +1,7 @@
 """What payers' rights services say of a coverage: asked outside of transactions, kept sealed."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -9,15 +9,17 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from claims import store
-from claims.domain.leg import State
-from claims.domain.pricing import Payer, PricingRefused
+from claims.domain.leg import Move, State
+from claims.domain.pricing import ClaimPart, Payer, PricingRefused
 from claims.domain.rights import PayerKind, RightsAnswer, RightsQuestion, RightsStatus, RightsVerdict
+from claims.models import Leg
 from claims.models import RightsAnswer as RightsAnswerRow
-from claims.usecases import coverage, insured, legs, sealing
+from claims.usecases import care, coverage, insured, legs, sealing, story
 from claims.usecases.means import Means
 from claims.usecases.statements import exemption_to_json
 from common.ids import uuid7
 from common.messaging import history, tasks
+from common.money import Cents
 
 _JUST_AFTER: Final = timedelta(microseconds=1)
 _NEEDED: Final = frozenset({RightsVerdict.PROVEN, RightsVerdict.UNASKED})
@@ -145,36 +147,65 @@ async def _keep(
 async def settle(session: AsyncSession, means: Means, appointment_id: UUID, *, now: datetime) -> None:
     """Lets claims leave whose rights are proven by now, for the insured person as known now.
 
-    A payer whose share is another one by now goes on waiting: at its deadline its claim becomes a receivable.
-    The others do not wait for it.
+    Where the rights give the payers other shares, the care is priced again while none of its claims has left
+    and the patient's advance is the same. Else a payer whose share is another one goes on waiting until its
+    deadline, and the others do not wait for it.
     """
     stream = await store.lock_stream(session, appointment_id)
     act = await store.get_care_act(session, appointment_id)
     await store.share_coverage(session, act.patient_id)
     row = await store.find_current_coverage(session, act.patient_id)
     known = await coverage.opened(session, means, row, care_on=act.care_on)
+    of_act = await store.list_legs(session, appointment_id)
     pending = [
         each
-        for each in await store.list_legs(session, appointment_id)
+        for each in of_act
         if each.state is State.RIGHTS_PENDING
         and known.verdicts_for(each.payer_kind, care_on=act.care_on) <= _NEEDED
     ]
     if not pending:
         return
     try:
-        again = await legs.priced_again(session, means, stream, act, known)
+        inputs, again = await legs.priced_again(session, means, stream, act, known)
     except PricingRefused:
         history.note(session, stream.id, "claims.price-with-rights-refused", at=now)
         return
-    shares = {part.payer.value: part.amount_cents for part in again.claim_parts}
-    same = [each for each in pending if shares.get(each.payer_kind) == each.amount_cents]
-    if len(same) < len(pending):
+    parts = {part.payer.value: part for part in again.claim_parts}
+    same = [each for each in pending if _share(parts, each) == each.amount_cents]
+    new = [part for kind, part in parts.items() if kind not in {each.payer_kind for each in of_act}]
+    if len(same) == len(pending) and not new:
+        leaving = same
+    elif len(pending) == len(of_act) and again.advance_cents == act.advance_cents:
+        await care.price_anew(session, means, stream, act, known, inputs, again, now=now)
+        leaving = [each for each in pending if each.payer_kind in parts]
+        for each in pending:
+            await _take_share(session, await store.lock_leg(session, each.id), parts, now=now)
+        only_new = replace(again, claim_parts=tuple(new))
+        legs.plan_legs(session, stream, act, only_new, known.person, parked=frozenset())
+        await legs.open_planned(session, means, now=now)
+    else:
         history.note(session, stream.id, "claims.price-with-rights-differs", at=now)
-    if not same:
+        leaving = same
+    if not leaving:
         return
     person = known.person
     act.insured_sealed = await insured.seal_person(session, means, act.patient_id, person, now=now)
-    for each in sorted(same, key=lambda leg: leg.payer_kind != Payer.AMO.value):
+    for each in sorted(leaving, key=lambda leg: leg.payer_kind != Payer.AMO.value):
         leg = await store.lock_leg(session, each.id)
         await legs.release_parked(session, means, stream, leg, person, now=now)
     await legs.settle_pending(session, act)
+
+
+def _share(parts: Mapping[str, ClaimPart], leg: Leg) -> Cents | None:
+    part = parts.get(leg.payer_kind)
+    return None if part is None else part.amount_cents
+
+
+async def _take_share(
+    session: AsyncSession, leg: Leg, parts: Mapping[str, ClaimPart], *, now: datetime
+) -> None:
+    part = parts.get(leg.payer_kind)
+    if part is None:
+        story.move(session, leg, Move.ABANDON, now=now, reason="no-share-left")
+    else:
+        legs.share_anew(leg, part)
