@@ -56,10 +56,15 @@ class Event(BaseModel):
     topic: ClassVar[str]
     type: ClassVar[str]
     version: ClassVar[int]
+    earlier: ClassVar["type[Event] | None"] = None  # the version before; none: this is the first
 
     def key(self) -> str:
         """Events with one key and topic are numbered without a gap and read in that order."""
         raise NotImplementedError
+
+    def upgrade(self) -> "Event":
+        """The same fact in the next version; a class that another one calls `earlier` has it."""
+        raise NotImplementedError(f"{self.type} v{self.version} is the newest")
 
 
 class AppointmentFact(Event):

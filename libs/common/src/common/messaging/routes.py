@@ -23,15 +23,22 @@ Conclusion = Callable[[AsyncSession, datetime], Awaitable[None]]
 @dataclass(slots=True)
 class Routes:
     _by_type: dict[str, dict[int, tuple[type[Event], Handler[Any]]]] = field(default_factory=dict)
+    _upgraded: dict[tuple[str, int], tuple[type[Event], Handler[Any]]] = field(default_factory=dict)
     _prepare: Preparation | None = None
     _conclude: Conclusion | None = None
 
     def on(self, event: type[E]) -> Callable[[Handler[E]], Handler[E]]:
+        """The handler of a version reads the earlier ones too, upgraded, unless they have one of their own."""
+
         def register(handler: Handler[E]) -> Handler[E]:
             versions = self._by_type.setdefault(event.type, {})
             if event.version in versions:
                 raise ValueError(f"two handlers for {event.type} v{event.version}")
             versions[event.version] = (event, handler)
+            earlier = event.earlier
+            while earlier is not None:
+                self._upgraded[earlier.type, earlier.version] = (earlier, _upgrading(event, handler))
+                earlier = earlier.earlier
             return handler
 
         return register
@@ -58,7 +65,16 @@ class Routes:
         return event_type in self._by_type
 
     def find(self, meta: Meta) -> tuple[type[Event], Handler[Any]]:
-        try:
-            return self._by_type[meta.type][meta.version]
-        except KeyError:
-            raise PartitionStopped(f"{meta.type} v{meta.version} needs a newer release") from None
+        found = self._by_type[meta.type].get(meta.version) or self._upgraded.get((meta.type, meta.version))
+        if found is None:
+            raise PartitionStopped(f"{meta.type} v{meta.version} needs a newer release")
+        return found
+
+
+def _upgrading(newest: type[E], handler: Handler[E]) -> Handler[Event]:
+    async def upgrade(session: AsyncSession, event: Event, meta: Meta, now: datetime) -> Outcome:
+        while not isinstance(event, newest):
+            event = event.upgrade()
+        return await handler(session, event, meta, now)
+
+    return upgrade
