@@ -89,7 +89,8 @@ async function until<T>(ask: () => Promise<Answer<T>>, wanted: (found: T) => boo
     for (;;) {
         const answer = await ask();
         const later = answer.error !== undefined && answer.response.headers.has("Retry-After");
-        if (Date.now() > deadline || (!later && wanted(good(answer)))) return good(answer);
+        if (!later && wanted(good(answer))) return good(answer);
+        if (Date.now() > deadline) throw new Error(`${answer.response.url} stays ${JSON.stringify(answer.data ?? answer.error)}`);
         await pause(200);
     }
 }

@@ -19,6 +19,7 @@ from tools.clients.generating import BUILD, MODERN, NODE
 _START_SECONDS: Final = 60
 _STOP_SECONDS: Final = 10
 _NOTE_SECONDS: Final = 10
+_QUIET_SECONDS: Final = 0.5  # its log comes a moment after its answers
 _ERRORS: Final = "prism/errors#"
 
 
@@ -27,8 +28,11 @@ class Gate:
     url: str
     log: Path
 
-    def violations(self) -> list[str]:
-        """What it has said so far against a request or an answer."""
+    def violations(self, *, settled: bool = False) -> list[str]:
+        """What it has said so far against a request or an answer; `settled`: once it writes no more."""
+        size = -1
+        while settled and size != (size := self.log.stat().st_size):
+            time.sleep(_QUIET_SECONDS)
         lines = self.log.read_text(encoding="utf-8").splitlines()
         return [each for each in lines if _ERRORS in each]
 

@@ -36,10 +36,13 @@ _INTEGER: Final = {
     "kotlin": re.compile(r"kotlin\.Long\??"),
 }
 _EMPTY: Final = {
-    "typescript": re.compile(r"^        \w+: (?:Record<string, never>|any);$", re.MULTILINE),
-    "python": re.compile(r"^    __properties: ClassVar\[List\[str\]\] = \[\]$", re.MULTILINE),
-    "java": re.compile(r"private Object (?!instance)\w+;"),
-    "kotlin": re.compile(r"^class \w+ *\(\s*\)|val \w+: kotlin\.Any\b", re.MULTILINE),
+    "typescript": re.compile(r"^ +\S+: Record<string, never>;$|(?:[:<|\[(,] *|\bas )any\b.*", re.MULTILINE),
+    "python": re.compile(
+        r"^    __properties: ClassVar\[List\[str\]\] = \[\]$|^    (?!additional_properties)\w+: .*\bAny\b.*",
+        re.MULTILINE,
+    ),
+    "java": re.compile(r"private (?:List<|Set<|Map<String, )?Object\b>? (?!instance)\w+(?: = .*)?;"),
+    "kotlin": re.compile(r"^(?:data )?class \w+ *\(\s*\)|val \w+: .*\bkotlin\.Any\b.*", re.MULTILINE),
 }
 
 
@@ -111,6 +114,13 @@ def _sources(language: str, target: Path) -> Iterator[Path]:
             yield path
 
 
+def amounts_and_faults(language: str, text: str) -> tuple[int, list[str]]:
+    """How many amounts a generated file declares, and its lines that lost what the document says."""
+    kinds = _AMOUNT[language].findall(text)
+    faults = [f"an amount is {kind}" for kind in kinds if not _INTEGER[language].fullmatch(kind)]
+    return len(kinds), faults + [each.group(0).strip() for each in _EMPTY[language].finditer(text)]
+
+
 def _read(language: str, target: Path) -> tuple[int, int, list[str]]:
     """Lines, amounts, and what is wrong: amounts that are no integers, models that lost their fields."""
     lines = amounts = 0
@@ -118,9 +128,7 @@ def _read(language: str, target: Path) -> tuple[int, int, list[str]]:
     for path in _sources(language, target):
         text = path.read_text(encoding="utf-8")
         lines += text.count("\n")
-        for kind in _AMOUNT[language].findall(text):
-            amounts += 1
-            if not _INTEGER[language].fullmatch(kind):
-                findings.append(f"{path}: an amount is {kind}")
-        findings += [f"{path}: {each}" for each in _EMPTY[language].findall(text)]
+        found, faults = amounts_and_faults(language, text)
+        amounts += found
+        findings += [f"{path}: {each}" for each in faults]
     return lines, amounts, findings if amounts else [f"{language}: no amount was found"]

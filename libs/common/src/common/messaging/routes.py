@@ -28,7 +28,7 @@ class Routes:
     _conclude: Conclusion | None = None
 
     def on(self, event: type[E]) -> Callable[[Handler[E]], Handler[E]]:
-        """The handler of a version reads the earlier ones too, upgraded, unless they have one of their own."""
+        """The handler of a version reads the earlier ones too, upgraded, unless they have their own."""
 
         def register(handler: Handler[E]) -> Handler[E]:
             versions = self._by_type.setdefault(event.type, {})
