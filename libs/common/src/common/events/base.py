@@ -1,5 +1,6 @@
 """The base classes of every event, and the coded words that several of them share."""
 
+import builtins
 from typing import Annotated, ClassVar, Literal
 from uuid import UUID
 
@@ -56,7 +57,7 @@ class Event(BaseModel):
     topic: ClassVar[str]
     type: ClassVar[str]
     version: ClassVar[int]
-    earlier: ClassVar["type[Event] | None"] = None  # the version before; none: this is the first
+    earlier: ClassVar["builtins.type[Event] | None"] = None  # the version before; none: this is the first
 
     def key(self) -> str:
         """Events with one key and topic are numbered without a gap and read in that order."""
