@@ -3,9 +3,11 @@
 import argparse
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from common.events.base import Event
 from common.events.catalogue import CATALOGUE
 from common.events.topics import TOPICS
 from local.configuration import SERVICES
@@ -31,7 +33,7 @@ def main() -> int:
     problems = _stale(files) if arguments.check else _write(files)
     if arguments.release:
         _release(arguments.release)
-    problems += _incompatible(files)
+    problems += _incompatible(files) + not_upgraded(CATALOGUE)
     for each in problems:
         print(each)
     print(f"contracts: {len(CATALOGUE)} events, {len(files)} generated files, {len(problems)} problems")
@@ -80,6 +82,24 @@ def _incompatible(files: dict[Path, str]) -> list[str]:
             old = json.loads(released.read_text(encoding="utf-8"))
             new = json.loads(files[API / released.name])
             found += [f"{service} {each}" for each in api_compatibility.breaks(old, new, service=service)]
+    return found
+
+
+def not_upgraded(catalogue: Mapping[tuple[str, int], type[Event]]) -> list[str]:
+    """Versions whose example their `upgrade()` does not turn into one of the next version."""
+    found = []
+    for (kind, version), event in catalogue.items():
+        newer = catalogue.get((kind, version + 1))
+        if newer is None:
+            continue
+        try:
+            body = event.model_validate_json(json.dumps(event_documents.example(event))).upgrade()
+            newer.model_validate_json(body.model_dump_json())
+            ok = type(body) is newer
+        except (NotImplementedError, ValueError):
+            ok = False
+        if not ok:
+            found.append(f"{kind}.v{version}: upgrade() makes no v{newer.version} of its example")
     return found
 
 

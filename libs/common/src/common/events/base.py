@@ -61,6 +61,14 @@ class Event(BaseModel):
         """Events with one key and topic are numbered without a gap and read in that order."""
         raise NotImplementedError
 
+    def upgrade(self) -> "Event":
+        """The same fact in the next version. A version with a newer one beside it has this of its own."""
+        raise NotImplementedError
+
+    @classmethod
+    def dataschema(cls) -> str:
+        return f"urn:event:{cls.type}:v{cls.version}"
+
 
 class AppointmentFact(Event):
     """What a `<service>.appointment` topic carries: the key is the appointment."""
