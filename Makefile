@@ -103,9 +103,8 @@ docs: .state/setup  ## schemas, examples, events.md, AsyncAPI and OpenAPI from t
 	@$(BIN)/python -m mkdocs build --quiet --strict
 	@echo "docs: build/site/index.html"
 
-release: .state/setup  ## the contract as it is now becomes the baseline of compatibility; REASON="..." goes into the change log
-	@test -n "$(REASON)" || { echo 'release: say why the baseline moves: make release REASON="..."' >&2; exit 2; }
-	@$(BIN)/python -m tools.contracts --release "$(REASON)"
+release: .state/setup  ## the contract as it is now becomes the baseline of compatibility: REASON="why"
+	@$(BIN)/python -m tools.contracts --release "$$REASON"
 
 ##@ Databases
 migrate: .state/setup  ## migrations of every service, or of S=booking, with the settings of the environment

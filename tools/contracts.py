@@ -2,10 +2,13 @@
 
 import argparse
 import json
+import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from common.events.base import Event
 from common.events.catalogue import CATALOGUE
 from common.events.topics import TOPICS
 from local.configuration import SERVICES
@@ -16,6 +19,7 @@ ROOT: Final = Path(__file__).parents[1]
 SCHEMAS: Final = ROOT / "libs/common/schemas"
 RELEASED: Final = SCHEMAS / "released"
 API: Final = ROOT / "docs/openapi"
+CHANGELOG: Final = ROOT / "CHANGELOG.md"
 
 
 def main() -> int:
@@ -23,15 +27,20 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; fail when stale or incompatible")
     parser.add_argument("--release", metavar="REASON", help="make today's contracts the baseline")
     arguments = parser.parse_args()
+    if arguments.release is not None and not arguments.release.strip():
+        parser.error("a release says why: make release REASON=...")
     try:
         files = event_documents.generated(ROOT) | api_documents.generated(ROOT)
     except ValueError as error:
         print(f"contracts: {error}")
         return 1
     problems = _stale(files) if arguments.check else _write(files)
-    if arguments.release:
-        _release(arguments.release)
-    problems += _incompatible(files)
+    problems += not_upgraded(CATALOGUE)
+    broken = _incompatible(files)
+    if arguments.release and not problems and (not broken or _before_1_0()):
+        _release(" ".join(arguments.release.split()))
+        broken = []
+    problems += broken
     for each in problems:
         print(each)
     print(f"contracts: {len(CATALOGUE)} events, {len(files)} generated files, {len(problems)} problems")
@@ -83,6 +92,24 @@ def _incompatible(files: dict[Path, str]) -> list[str]:
     return found
 
 
+def not_upgraded(catalogue: Mapping[tuple[str, int], type[Event]]) -> list[str]:
+    """Versions whose example their `upgrade()` does not turn into one of the next version."""
+    found = []
+    for (kind, version), event in catalogue.items():
+        newer = catalogue.get((kind, version + 1))
+        if newer is None:
+            continue
+        try:
+            body = event.model_validate_json(json.dumps(event_documents.example(event))).upgrade()
+            newer.model_validate_json(body.model_dump_json())
+            ok = type(body) is newer
+        except (NotImplementedError, ValueError):
+            ok = False
+        if not ok:
+            found.append(f"{kind}.v{version}: upgrade() makes no v{newer.version} of its example")
+    return found
+
+
 def _who_breaks(name: str) -> str:
     event = next(each for (kind, version), each in CATALOGUE.items() if f"{kind}.v{version}" == name)
     topic = TOPICS[event.topic]
@@ -90,17 +117,21 @@ def _who_breaks(name: str) -> str:
     return f"Write a V{event.version + 1} beside it; readers first: {readers}; then {topic.owner}"
 
 
+def _before_1_0() -> bool:
+    """Until then the baseline may move although it breaks somebody."""
+    return re.search(r"^## [1-9]", CHANGELOG.read_text(encoding="utf-8"), re.MULTILINE) is None
+
+
 def _release(reason: str) -> None:
-    """The one writer of the baseline; before 1.0 it may move, with a reason in the change log."""
+    """The one writer of the baseline; its reason goes into the change log."""
+    before, heading, after = CHANGELOG.read_text(encoding="utf-8").partition("## Unreleased\n")
+    if not heading:
+        raise SystemExit("contracts: CHANGELOG.md has no section Unreleased for the reason")
+    CHANGELOG.write_text(f"{before}{heading}\n- contracts: {reason}\n{after}", encoding="utf-8")
     examples = (SCHEMAS / "examples").glob("*/example.json")
     _replace(RELEASED, {path.name: path for path in SCHEMAS.glob("*.json")})
     _replace(RELEASED / "examples", {f"{path.parent.name}.json": path for path in examples})
     _replace(API / "released", {f"{service}.json": API / f"{service}.json" for service in SERVICES})
-    changelog = ROOT / "CHANGELOG.md"
-    text = changelog.read_text(encoding="utf-8")
-    changelog.write_text(
-        text.replace("## Unreleased\n", f"## Unreleased\n\n- contracts: {reason}\n", 1), encoding="utf-8"
-    )
 
 
 def _replace(baseline: Path, current: dict[str, Path]) -> None:

@@ -69,7 +69,7 @@ def _topic(topic: Topic) -> dict[str, Any]:
 def schema(event: type[Event]) -> dict[str, Any]:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": f"urn:event:{event.type}:v{event.version}",
+        "$id": event.dataschema(),
         **event.model_json_schema(),
     }
 

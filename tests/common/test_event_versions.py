@@ -1,113 +1,123 @@
-"""Two versions of a fact side by side: who reads the next one reads what is written in the earlier ones."""
+"""Two versions of one event: topics, archives and dead letters hold the older one for weeks."""
 
 from typing import ClassVar
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy.ext.asyncio import AsyncSession
 
-from common.events.base import Event, PositiveCents
-from common.events.catalogue import CATALOGUE
+from common.events.base import AppointmentFact, Currency, NonNegativeCents
 from common.events.envelope import Meta
-from common.messaging.delivery import deliver, deliver_batch
-from common.messaging.records import APPLIED, Outcome, PartitionStopped
+from common.messaging.delivery import deliver, deliver_batch, park, redrive
+from common.messaging.records import APPLIED, Outcome
 from common.messaging.routes import Routes
 from support.records import NOW, record
+from tools.contracts import not_upgraded
 
-ONE, TWO = UUID(int=1), UUID(int=2)
 
-
-class _Offered(Event):
+class FeeAgreedV3(AppointmentFact):
     topic: ClassVar[str] = "payment.appointment"
-    type: ClassVar[str] = "payment.offered"
+    type: ClassVar[str] = "payment.fee-agreed"
+    version: ClassVar[int] = 3
 
-    id: UUID
+    fee_cents: NonNegativeCents
+    currency: Currency
+    kept: bool
 
-    def key(self) -> str:
-        return str(self.id)
+
+class FeeAgreedV2(AppointmentFact):
+    topic: ClassVar[str] = "payment.appointment"
+    type: ClassVar[str] = "payment.fee-agreed"
+    version: ClassVar[int] = 2
+
+    fee_cents: NonNegativeCents
+    currency: Currency
+
+    def upgrade(self) -> FeeAgreedV3:
+        return FeeAgreedV3(**self.model_dump(), kept=False)
 
 
-class OfferedV1(_Offered):
+class FeeAgreedV1(AppointmentFact):
+    topic: ClassVar[str] = "payment.appointment"
+    type: ClassVar[str] = "payment.fee-agreed"
     version: ClassVar[int] = 1
 
-    euros: int
+    fee_cents: NonNegativeCents
 
-    def upgrade(self) -> "OfferedV2":
-        return OfferedV2(id=self.id, cents=self.euros * 100)
-
-
-class OfferedV2(_Offered):
-    version: ClassVar[int] = 2
-    earlier: ClassVar[type[Event] | None] = OfferedV1
-
-    cents: PositiveCents
-
-    def upgrade(self) -> "OfferedV3":
-        return OfferedV3(id=self.id, amount_cents=self.cents)
+    def upgrade(self) -> FeeAgreedV2:
+        return FeeAgreedV2(**self.model_dump(), currency="EUR")
 
 
-class OfferedV3(_Offered):
-    version: ClassVar[int] = 3
-    earlier: ClassVar[type[Event] | None] = OfferedV2
-
-    amount_cents: PositiveCents
+class Forgotten(FeeAgreedV1):
+    def upgrade(self) -> FeeAgreedV2:
+        raise NotImplementedError
 
 
-WRITTEN = [OfferedV1(id=ONE, euros=25), OfferedV2(id=ONE, cents=750), OfferedV3(id=ONE, amount_cents=100)]
+class Skipping(FeeAgreedV1):
+    def upgrade(self) -> FeeAgreedV3:  # type: ignore[override]
+        return super().upgrade().upgrade()
 
 
-class Reader:
-    def __init__(self, *versions: type[Event]) -> None:
-        self.seen: list[Event] = []
-        self.routes = Routes()
-        for version in versions:
-            self.routes.on(version)(self._note)
+def reader() -> tuple[Routes, list[tuple[FeeAgreedV3, Meta]]]:
+    routes, seen = Routes(), []
 
-    async def _note(self, _: AsyncSession, event: Event, meta: Meta, __: object) -> Outcome:
-        assert meta.type == event.type
-        self.seen.append(event)
+    @routes.on(FeeAgreedV3, FeeAgreedV2, FeeAgreedV1)
+    async def keep(_: object, event: FeeAgreedV3, meta: Meta, __: object) -> Outcome:
+        seen.append((event, meta))
         return APPLIED
 
-
-async def test_a_reader_of_the_newest_version_is_handed_earlier_ones_upgraded(sessions) -> None:
-    reader = Reader(OfferedV3)
-
-    for number, event in enumerate(WRITTEN, start=1):
-        await deliver(record(event, sequence=number), reader.routes, sessions, now=NOW)
-
-    assert reader.seen == [OfferedV3(id=ONE, amount_cents=cents) for cents in (2500, 750, 100)]
+    return routes, seen
 
 
-async def test_a_batch_of_versions_is_handed_over_in_its_order(sessions) -> None:
-    reader = Reader(OfferedV3)
-
-    await deliver_batch(
-        [record(event, sequence=number) for number, event in enumerate(WRITTEN, start=1)],
-        reader.routes,
-        sessions,
-        now=NOW,
-    )
-
-    assert [event.model_dump()["amount_cents"] for event in reader.seen] == [2500, 750, 100]
+def told(appointment_id: UUID) -> list[AppointmentFact]:
+    first = FeeAgreedV1(appointment_id=appointment_id, fee_cents=2500)
+    return [first, first.upgrade(), first.upgrade().upgrade()]
 
 
-async def test_a_version_with_a_handler_of_its_own_keeps_it(sessions) -> None:
-    reader = Reader(OfferedV3, OfferedV1)
+async def test_a_handler_of_the_newest_version_gets_every_older_one_upgraded(sessions) -> None:
+    routes, seen = reader()
 
-    await deliver(record(WRITTEN[0]), reader.routes, sessions, now=NOW)
+    for number, event in enumerate(told(uuid4()), 1):
+        assert await deliver(record(event, sequence=number), routes, sessions, now=NOW) == APPLIED
 
-    assert reader.seen == [WRITTEN[0]]
-
-
-async def test_a_version_that_nobody_here_knows_stops_the_partition(sessions) -> None:
-    reader = Reader(OfferedV2)
-
-    with pytest.raises(PartitionStopped, match=r"payment\.offered v3"):
-        await deliver(record(OfferedV3(id=TWO, amount_cents=1)), reader.routes, sessions, now=NOW)
+    assert len({event for event, _ in seen}) == 1
+    assert seen[0][0].currency == "EUR"
+    # what a handler stores beside the body names the version that it stores
+    assert {meta.version for _, meta in seen} == {3}
+    assert [meta.sequence for _, meta in seen] == [1, 2, 3]
 
 
-@pytest.mark.parametrize("event", CATALOGUE.values(), ids=lambda event: f"{event.type}.v{event.version}")
-def test_every_version_knows_the_one_before_it(event: type[Event]) -> None:
-    assert event.earlier is CATALOGUE.get((event.type, event.version - 1))
-    if event.earlier is not None:
-        assert event.earlier.upgrade is not Event.upgrade
+async def test_versions_meet_in_one_batch(sessions) -> None:
+    routes, seen = reader()
+    records = [record(event, sequence=number) for number, event in enumerate(told(uuid4()), 1)]
+
+    assert await deliver_batch(records, routes, sessions, now=NOW) == [APPLIED] * 3
+
+    assert [event.version for event, _ in seen] == [3, 3, 3]
+
+
+async def test_a_dead_letter_of_an_older_version_is_redriven_by_a_newer_reader(sessions) -> None:
+    routes, seen = reader()
+    letter = record(FeeAgreedV1(appointment_id=uuid4(), fee_cents=2500))
+    await park(letter, sessions, reason="a-bug", now=NOW)
+
+    redriven = await redrive(letter.topic, letter.key, routes, sessions, now=NOW)
+
+    assert (redriven.outcomes, redriven.left) == ((APPLIED,), 0)
+    assert [event.kept for event, _ in seen] == [False]
+
+
+def test_one_version_has_one_handler_and_only_of_its_type() -> None:
+    routes, _ = reader()
+
+    with pytest.raises(ValueError, match="twice"):
+        routes.on(FeeAgreedV2)(lambda *_: None)
+
+
+def test_the_contract_names_a_version_that_does_not_become_the_next() -> None:
+    whole = {(each.type, each.version): each for each in (FeeAgreedV1, FeeAgreedV2, FeeAgreedV3)}
+    kind = FeeAgreedV1.type
+
+    assert not_upgraded(whole) == []
+    for wrong in (Forgotten, Skipping):
+        found = not_upgraded(whole | {(kind, 1): wrong})
+        assert found == [f"{kind}.v1: upgrade() makes no v2 of its example"]

@@ -59,6 +59,7 @@ def test_a_reader_of_today_reads_the_events_of_the_released_schemas(name: str) -
     for _ in range(20):
         body = _written(RELEASED[name])
         jsonschema.validate(body, schema(event))
+        assert event.model_validate_json(json.dumps(body)).key()
 
 
 @pytest.mark.parametrize("name", BOTH)

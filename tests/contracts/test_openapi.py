@@ -19,6 +19,7 @@ API = ROOT / "docs/openapi"
 DOCUMENTS = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(API.glob("*.json"))}
 CURRENT = {name: each for name, each in DOCUMENTS.items() if not name.endswith(".3.0")}
 PLATFORM = DOCUMENTS["platform"]
+GONE = ("services/booking/src/booking/api/schemas.py", "    free_cancellation_until: datetime\n")
 OPERATIONS = [pytest.param(each, id=each["operationId"]) for _, _, each in operations(PLATFORM)]
 
 
@@ -31,6 +32,15 @@ def _parts(part: Any) -> Iterator[dict[str, Any]]:
         for name, each in part.items():
             if name != "value":
                 yield from _parts(each)
+
+
+def _closed(part: Any) -> Any:
+    if isinstance(part, list):
+        return [_closed(each) for each in part]
+    if not isinstance(part, dict):
+        return part
+    closed = {name: _closed(each) for name, each in part.items()}
+    return {"additionalProperties": False, **closed} if isinstance(part.get("properties"), dict) else closed
 
 
 def _illustrated(operation: dict[str, Any]) -> Iterator[tuple[dict[str, Any], Any]]:
@@ -73,11 +83,9 @@ def test_an_example_fits_its_schema_and_no_field_of_it_is_unknown(operation: dic
 
     assert found or set(operation["responses"]) & {"204", "200"}
     for schema, value in found:
-        closed = {"components": PLATFORM["components"], **schema}
-        jsonschema.Draft202012Validator(closed).validate(value)
-        if isinstance(value, dict) and "$ref" in schema:
-            known = PLATFORM["components"]["schemas"][schema["$ref"].rpartition("/")[2]]["properties"]
-            assert value.keys() <= known.keys()
+        closed = _closed({"components": {"schemas": PLATFORM["components"]["schemas"]}, **schema})
+        formats = jsonschema.Draft202012Validator.FORMAT_CHECKER
+        jsonschema.Draft202012Validator(closed, format_checker=formats).validate(value)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
@@ -126,19 +134,15 @@ def copied(tmp_path: Path) -> Path:
     shutil.copytree(API, tmp_path / "docs/openapi")
     shutil.copytree(ROOT / "libs/common/schemas", tmp_path / "libs/common/schemas", dirs_exist_ok=True)
     shutil.copy(ROOT / "docs/reactions.toml", tmp_path / "docs")
-    released = tmp_path / "docs/openapi/released"
-    if not released.exists():
-        released.mkdir()
-        for path in API.glob("*.json"):
-            shutil.copy(path, released)
+    shutil.copy(ROOT / "CHANGELOG.md", tmp_path)
     return tmp_path
 
 
-def _contracts(root: Path) -> subprocess.CompletedProcess[str]:
+def _contracts(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     sources = [root, root / "libs/common/src", root / "deploy/local/src", root / "deploy/simulators/src"]
     sources += [root / "services" / name / "src" for name in ("booking", "payment", "claims", "documents")]
     return subprocess.run(
-        [sys.executable, "-m", "tools.contracts"],
+        [sys.executable, "-m", "tools.contracts", *arguments],
         cwd=root,
         env={"PYTHONPATH": os.pathsep.join(str(each) for each in sources)},
         capture_output=True,
@@ -152,8 +156,7 @@ def _contracts(root: Path) -> subprocess.CompletedProcess[str]:
     ("path", "line", "now", "says"),
     [
         pytest.param(
-            "services/booking/src/booking/api/schemas.py",
-            "    free_cancellation_until: datetime\n",
+            *GONE,
             "",
             "free_cancellation_until was removed. Who breaks: every app that reads it. Order: apps",
             id="a-response-field-goes",
@@ -165,9 +168,16 @@ def _contracts(root: Path) -> subprocess.CompletedProcess[str]:
             "payment remove_card: was renamed to delete_card",
             id="an-operation-is-renamed",
         ),
+        pytest.param(
+            "libs/common/src/common/events/payment.py",
+            "    place_at: AwareDatetime\n",
+            "",
+            "hold-scheduled.v1: body.place_at: removed. Write a V2 beside it; readers first: booking, claims",
+            id="a-field-of-an-event-goes",
+        ),
     ],
 )
-def test_a_change_that_breaks_generated_clients_turns_the_build_red(
+def test_a_change_that_breaks_clients_or_readers_turns_the_build_red(
     copied: Path, path: str, line: str, now: str, says: str
 ) -> None:
     source = copied / path
@@ -182,6 +192,62 @@ def test_a_change_that_breaks_generated_clients_turns_the_build_red(
 
     assert done.returncode == 1, done.stdout + done.stderr
     assert says in done.stdout
+
+
+def _takes_away(root: Path, path: str, line: str) -> None:
+    source = root / path
+    text = source.read_text(encoding="utf-8")
+    assert line in text
+    source.write_text(text.replace(line, "", 1), encoding="utf-8")
+
+
+def test_a_release_before_1_0_moves_the_baseline_and_says_why(copied: Path) -> None:
+    _takes_away(copied, *GONE)
+
+    done = _contracts(copied, "--release", "the end of free\n cancellation was told twice")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    baseline = (copied / "docs/openapi/released/booking.json").read_text(encoding="utf-8")
+    assert baseline == (copied / "docs/openapi/booking.json").read_text(encoding="utf-8")
+    log = (copied / "CHANGELOG.md").read_text(encoding="utf-8").splitlines()
+    assert log[log.index("## Unreleased") + 2] == "- contracts: the end of free cancellation was told twice"
+    assert _contracts(copied, "--check").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("reason", "heading", "says"),
+    [
+        pytest.param("  ", "", "a release says why", id="no-reason"),
+        pytest.param("why not", "\n## 1.0.0\n", "free_cancellation_until was removed", id="after-1.0"),
+    ],
+)
+def test_a_release_is_refused(copied: Path, reason: str, heading: str, says: str) -> None:
+    _takes_away(copied, *GONE)
+    log = copied / "CHANGELOG.md"
+    log.write_text(log.read_text(encoding="utf-8") + heading, encoding="utf-8")
+    kept = [log, *(copied / "docs/openapi/released").iterdir()]
+    before = [path.read_bytes() for path in kept]
+
+    done = _contracts(copied, "--release", reason)
+
+    assert done.returncode != 0
+    assert says in done.stdout + done.stderr
+    assert [path.read_bytes() for path in kept] == before
+
+
+def test_make_hands_an_empty_reason_on() -> None:
+    make = shutil.which("make")
+    assert make is not None
+    told = subprocess.run(
+        [make, "--dry-run", "release"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+
+    assert '--release "$REASON"' in told.stdout
 
 
 def test_what_is_released_breaks_nobody(copied: Path) -> None:

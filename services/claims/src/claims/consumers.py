@@ -186,6 +186,6 @@ def _read_payments(routes: Routes, means: Means) -> None:
 async def _catch_up(routes: Routes, session: AsyncSession, event: BookingFact, now: datetime) -> None:
     """Applies the facts that waited for this one, in the order in which they happened."""
     for fact in await take_early_facts(session, event.appointment_id):
-        meta = Meta.model_validate(fact.headers)
-        model, handler = routes.find(meta)
-        await handler(session, model.model_validate_json(fact.body), meta, now)
+        meta, early = routes.read(Meta.model_validate(fact.headers), fact.body)
+        _, handler = routes.find(meta)
+        await handler(session, early, meta, now)

@@ -1,6 +1,5 @@
 """The base classes of every event, and the coded words that several of them share."""
 
-import builtins
 from typing import Annotated, ClassVar, Literal
 from uuid import UUID
 
@@ -57,15 +56,18 @@ class Event(BaseModel):
     topic: ClassVar[str]
     type: ClassVar[str]
     version: ClassVar[int]
-    earlier: ClassVar["builtins.type[Event] | None"] = None  # the version before; none: this is the first
 
     def key(self) -> str:
         """Events with one key and topic are numbered without a gap and read in that order."""
         raise NotImplementedError
 
     def upgrade(self) -> "Event":
-        """The same fact in the next version; a class that another one calls `earlier` has it."""
-        raise NotImplementedError(f"{self.type} v{self.version} is the newest")
+        """The same fact in the next version. A version with a newer one beside it has this of its own."""
+        raise NotImplementedError
+
+    @classmethod
+    def dataschema(cls) -> str:
+        return f"urn:event:{cls.type}:v{cls.version}"
 
 
 class AppointmentFact(Event):

@@ -65,7 +65,7 @@ async def deliver(
             claim = await _claim(session, record, meta)
             outcome = _settle(session, record, meta, claim, routes, now, metrics)
             if outcome is None:
-                outcome = await _run(session, _event(record, meta, routes), meta, routes, now)
+                outcome = await _run(session, *_read(record, meta, routes), routes, now)
                 await routes.conclude(session, now)
             await writes.release(session)
             return outcome
@@ -106,10 +106,10 @@ async def deliver_batch(
         steps: list[tuple[Meta, Event | Outcome]] = []
         for record, meta, claim in zip(records, metas, claims, strict=True):
             outcome = _settle(session, record, meta, claim, routes, now, metrics)
-            steps.append((meta, outcome or _event(record, meta, routes)))
+            steps.append((meta, outcome) if outcome else _read(record, meta, routes))
         await routes.prepare(session, [step for _, step in steps if isinstance(step, Event)])
         outcomes = [
-            await _run(session, step, meta, routes, now) if isinstance(step, Event) else step
+            await _run(session, meta, step, routes, now) if isinstance(step, Event) else step
             for meta, step in steps
         ]
         await routes.conclude(session, now)
@@ -167,7 +167,7 @@ async def _redrive_first(
         try:
             async with session.begin_nested():
                 meta = envelope(record)
-                outcome = await _run(session, _event(record, meta, routes), meta, routes, now)
+                outcome = await _run(session, *_read(record, meta, routes), routes, now)
                 await routes.conclude(session, now)
                 return outcome
         except DomainError as error:
@@ -214,15 +214,14 @@ def _report_hole(record: Record, meta: Meta, metrics: Metrics | None) -> None:
         metrics.count("inbox_gaps_total", topic=record.topic)
 
 
-def _event(record: Record, meta: Meta, routes: Routes) -> Event:
-    model, _ = routes.find(meta)
+def _read(record: Record, meta: Meta, routes: Routes) -> tuple[Meta, Event]:
     try:
-        return model.model_validate_json(record.body)
+        return routes.read(meta, record.body)
     except ValidationError as error:
         raise RecordRejected("body-unreadable") from error
 
 
-async def _run(session: AsyncSession, event: Event, meta: Meta, routes: Routes, now: datetime) -> Outcome:
+async def _run(session: AsyncSession, meta: Meta, event: Event, routes: Routes, now: datetime) -> Outcome:
     _, handler = routes.find(meta)
     with telemetry.span(meta.type, kind="consumer", parent=meta.traceparent) as traceparent:
         session.info[Cause] = Cause(meta.correlationid, meta.id, traceparent)

@@ -68,7 +68,7 @@ def row(
         subject=event.key(),
         time=now,
         sequence=sequence,
-        dataschema=f"urn:event:{event.type}:v{event.version}",
+        dataschema=event.dataschema(),
         correlationid=cause.correlation_id if cause else event_id,
         causationid=cause.causation_id if cause else None,
         traceparent=(cause.traceparent if cause else None) or telemetry.traceparent(),

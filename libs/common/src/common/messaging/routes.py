@@ -23,22 +23,21 @@ Conclusion = Callable[[AsyncSession, datetime], Awaitable[None]]
 @dataclass(slots=True)
 class Routes:
     _by_type: dict[str, dict[int, tuple[type[Event], Handler[Any]]]] = field(default_factory=dict)
-    _upgraded: dict[tuple[str, int], tuple[type[Event], Handler[Any]]] = field(default_factory=dict)
+    _upgraded: set[type[Event]] = field(default_factory=set)
     _prepare: Preparation | None = None
     _conclude: Conclusion | None = None
 
-    def on(self, event: type[E]) -> Callable[[Handler[E]], Handler[E]]:
-        """The handler of a version reads the earlier ones too, upgraded, unless they have their own."""
+    def on(self, event: type[E], *older: type[Event]) -> Callable[[Handler[E]], Handler[E]]:
+        """The handler of `event`; records of the `older` versions reach it too, upgraded."""
 
         def register(handler: Handler[E]) -> Handler[E]:
             versions = self._by_type.setdefault(event.type, {})
-            if event.version in versions:
-                raise ValueError(f"two handlers for {event.type} v{event.version}")
-            versions[event.version] = (event, handler)
-            earlier = event.earlier
-            while earlier is not None:
-                self._upgraded[earlier.type, earlier.version] = (earlier, _upgrading(event, handler))
-                earlier = earlier.earlier
+            known: tuple[type[Event], ...] = (event, *older)
+            for each in known:
+                if each.type != event.type or each.version in versions:
+                    raise ValueError(f"{each.type} v{each.version} for the handler of {event.type}, or twice")
+                versions[each.version] = (each, handler)
+            self._upgraded.update(older)
             return handler
 
         return register
@@ -65,16 +64,20 @@ class Routes:
         return event_type in self._by_type
 
     def find(self, meta: Meta) -> tuple[type[Event], Handler[Any]]:
-        found = self._by_type[meta.type].get(meta.version) or self._upgraded.get((meta.type, meta.version))
-        if found is None:
-            raise PartitionStopped(f"{meta.type} v{meta.version} needs a newer release")
-        return found
+        try:
+            return self._by_type[meta.type][meta.version]
+        except KeyError:
+            raise PartitionStopped(f"{meta.type} v{meta.version} needs a newer release") from None
 
+    def read(self, meta: Meta, body: bytes) -> tuple[Meta, Event]:
+        """The event in the version its handler takes, and the envelope of that version.
 
-def _upgrading(newest: type[E], handler: Handler[E]) -> Handler[Event]:
-    async def upgrade(session: AsyncSession, event: Event, meta: Meta, now: datetime) -> Outcome:
-        while not isinstance(event, newest):
+        Raises ValidationError when the body does not fit, PartitionStopped like `find`.
+        """
+        model, _ = self.find(meta)
+        event = model.model_validate_json(body)
+        if model not in self._upgraded:
+            return meta, event
+        while type(event) in self._upgraded:
             event = event.upgrade()
-        return await handler(session, event, meta, now)
-
-    return upgrade
+        return meta.model_copy(update={"dataschema": event.dataschema()}), event
