@@ -69,6 +69,9 @@ def test_the_site_is_built_with_whole_links_and_fetches_nothing_from_elsewhere(t
     found = [str(path) for path in shown if FETCHED.search(path.read_text(encoding="utf-8"))]
     assert found == []
     assert _dead_links(tmp_path) == []
+    assert [str(path) for path in shown if "mermaid" in path.read_text(encoding="utf-8")] == []
+    life = (tmp_path / "services/payment.html").read_text(encoding="utf-8")
+    assert re.search(r"<td>held</td>\s*<td>captured</td>\s*<td>after the final price", life)
 
 
 class _Page(HTMLParser):
