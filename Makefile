@@ -101,7 +101,7 @@ contract-stage: .state/setup  ## contracts-lint, clients and fuzz with their fig
 docs: .state/setup  ## schemas, examples, events.md, AsyncAPI and OpenAPI from the models; the site in build/site
 	@$(BIN)/python -m tools.contracts
 	@$(BIN)/python -m mkdocs build --quiet --strict
-	@echo "docs: build/site/index.html"
+	@echo "docs: build/site/index.html; its search needs a server: python3 -m http.server --bind 127.0.0.1 -d build/site"
 
 release: .state/setup  ## the contract as it is now becomes the baseline of compatibility: REASON="why"
 	@$(BIN)/python -m tools.contracts --release "$$REASON"

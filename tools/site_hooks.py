@@ -24,12 +24,15 @@ _ELSEWHERE: Final = {
     "CONTRIBUTING.md": "contributing.md",
     "SECURITY.md": "security.md",
     "CHANGELOG.md": "changelog.md",
+    "services/claims/src/claims/data/README.md": "rules.md",
     **{f"services/{service}/README.md": f"services/{service}.md" for service in SERVICES},
 }
 _REFERENCE: Final = {f"docs/reference/{service}.md": f"reference/{service}.md" for service in SERVICES}
 _FOLDERS: Final = {"docs/adr": ("adr", "Decisions"), "docs/runbooks": ("runbooks", "Runbooks")}
 _LINK: Final = re.compile(r"(?<!!)\[([^\]]+)\]\(([^)\s#]*)(#[^)\s]*)?\)")
 _NAMED: Final = re.compile(r"(?<![\[`])`((?:docs/)?[\w/-]+\.md)`(?!\])")
+_STATES: Final = re.compile(r"```mermaid\nstateDiagram-v2\n(.*?)```", re.DOTALL)
+_MOVE: Final = re.compile(r"^\s*(\S+) --> ([^:\s]+)(?:: (.*))?$", re.MULTILINE)
 _MERMAID: Final = re.compile(r"```mermaid\n.*?```", re.DOTALL)
 
 
@@ -59,10 +62,21 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     source = next((each for each, shown in _ELSEWHERE.items() if shown == uri), f"docs/{uri}")
     if uri == "architecture.md":
         markdown = _MERMAID.sub("![Services, topics and outside systems](services.svg)", markdown, count=1)
+    markdown = _STATES.sub(_moves, markdown)
     parts = re.split(r"(^```.*?^```$)", markdown, flags=re.DOTALL | re.MULTILINE)
     # every other part is a fenced block, which stays as it is
     parts[::2] = [_linked(each, source, uri) for each in parts[::2]]
     return "".join(parts)
+
+
+def _moves(drawing: re.Match[str]) -> str:
+    """A drawing of states as a table of moves: what draws it elsewhere would come from a CDN."""
+    rows = [
+        f"| {before.replace('[*]', '')} | {after} | {why} |"
+        for before, after, why in _MOVE.findall(drawing[1])
+        if after != "[*]"
+    ]
+    return "\n".join(["| from | to | when |", "|---|---|---|", *rows])
 
 
 def _expanded(entry: Any) -> Any:

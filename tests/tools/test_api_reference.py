@@ -2,8 +2,10 @@ import json
 import re
 import subprocess
 import sys
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from e2e.test_journeys import EXPECTED
 from tools import api_reference
@@ -66,6 +68,56 @@ def test_the_site_is_built_with_whole_links_and_fetches_nothing_from_elsewhere(t
         assert tmp_path / f"{name}.html" in shown
     found = [str(path) for path in shown if FETCHED.search(path.read_text(encoding="utf-8"))]
     assert found == []
+    assert _dead_links(tmp_path) == []
+    assert [str(path) for path in shown if "mermaid" in path.read_text(encoding="utf-8")] == []
+    life = (tmp_path / "services/payment.html").read_text(encoding="utf-8")
+    assert re.search(r"<td>held</td>\s*<td>captured</td>\s*<td>after the final price", life)
+
+
+class _Page(HTMLParser):
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.anchors: set[str] = set()
+        self.links: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002 - as the parser calls it
+        told = {name: value for name, value in attrs if value}
+        self.anchors |= {told[name] for name in ("id", "name") if name in told}
+        self.links += [told[name] for name in ("href", "src") if name in told]
+
+
+def _dead_links(site: Path) -> list[str]:
+    """Links of the built pages, raw HTML included, to a file or an anchor that is not there."""
+    pages = {path: _Page(path.read_text(encoding="utf-8")) for path in site.rglob("*.html")}
+    found = []
+    for path, page in pages.items():
+        for link in page.links:
+            parts = urlsplit(link)
+            # the page for what is not found speaks of the root of a server
+            if parts.scheme or parts.netloc or (path.name == "404.html" and parts.path.startswith("/")):
+                continue
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            anchored = not parts.fragment or target not in pages or parts.fragment in pages[target].anchors
+            if not target.exists() or not anchored:
+                found.append(f"{path.relative_to(site)}: {link}")
+    return found
+
+
+def test_a_dead_link_of_the_site_is_found(tmp_path: Path) -> None:
+    (tmp_path / "there.html").write_text('<p id="here"></p>', encoding="utf-8")
+    links = (
+        "there.html",
+        "there.html#here",
+        "#mine",
+        "gone.html",
+        "there.html#gone",
+        "https://elsewhere.example",
+    )
+    text = "".join(f'<a href="{each}"></a>' for each in links)
+    (tmp_path / "index.html").write_text(f'<p id="mine"></p>{text}', encoding="utf-8")
+
+    assert _dead_links(tmp_path) == ["index.html: gone.html", "index.html: there.html#gone"]
 
 
 def test_the_drawing_of_the_architecture_names_what_its_text_names() -> None:

@@ -78,8 +78,12 @@ async def test_a_foreign_appointment_answers_as_one_that_never_was(booked, clien
         for method, path in FOREIGN
     ]
 
-    assert {each.status_code for each in [*foreign, *unknown]} == {404}
-    assert [each.json()["type"] for each in foreign] == [each.json()["type"] for each in unknown]
+    refusals = [(each.status_code, each.json()["type"]) for each in foreign]
+    assert refusals == [(each.status_code, each.json()["type"]) for each in unknown]
+    # what only a practitioner does is refused to a patient before anybody looks for the appointment
+    by_role = (403, "urn:problem:role-missing")
+    assert {status for status, code in refusals if (status, code) != by_role} == {404}
+    assert refusals.count(by_role) == (3 if who is STRANGER else 0)
     assert await direct.fetchval("SELECT status FROM appointment") == "requested"
 
 

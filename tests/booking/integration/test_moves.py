@@ -250,6 +250,8 @@ async def test_a_patient_neither_opens_nor_completes_a_consultation(
     ]
 
     assert [answer.status_code for answer in answers] == [403, 403, 403, 403]
+    # the document says so too: it names the roles that requires() names
+    assert {answer.json()["type"] for answer in answers} == {"urn:problem:role-missing"}
     assert await direct.fetchval("SELECT status FROM appointment") == "confirmed"
 
 

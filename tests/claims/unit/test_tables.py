@@ -222,6 +222,24 @@ def test_a_correction_counts_from_the_day_it_is_known(folder: Path) -> None:
     assert price(earlier, tables).base_cents == 2500
 
 
+def test_the_row_of_the_how_to_holds_from_its_day(folder: Path) -> None:
+    told = (Path(__file__).parents[3] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    row = told.partition("```csv\n")[2].partition("```")[0]
+    with (folder / "tariffs.csv").open("a", encoding="utf-8") as file:
+        file.write(row)
+
+    tables = load_tables(folder)
+
+    def base(day: date, **known: datetime) -> int:
+        asked = question(acts=(ActLine("TCG"),), fee_cents=Cents(2600), care_on=day, company=False)
+        return price(asked, tables, **known).base_cents
+
+    assert base(date(2031, 3, 1)) == 2600
+    for day, known in ((date(2031, 2, 28), date(2031, 3, 1)), (date(2031, 3, 1), date(2031, 2, 9))):
+        with pytest.raises(PricingRefused, match="overrun-forbidden"):
+            base(day, as_known_at=datetime(known.year, known.month, known.day, tzinfo=UTC))
+
+
 def test_a_row_known_later_is_no_row_before(folder: Path) -> None:
     add(folder / "tariffs.csv", TARIFF | {"known_from": "2025-06-01"})
     tables = load_tables(folder)

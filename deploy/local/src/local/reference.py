@@ -119,7 +119,7 @@ def index(about: Mapping[str, Json]) -> str:
 def overview(told: Reference, *, link: str) -> str:
     """One row for each operation; `link` is the page that holds them."""
     rows = "".join(
-        f"<tr><td>{_method(each.method)}</td><td><code>{escape(each.path)}</code></td>"
+        f'<tr><td>{_method(each.method)}</td><td class="path"><code>{escape(each.path)}</code></td>'
         f'<td><a href="{link}#{each.name}">{escape(each.summary)}</a></td>'
         f"<td>{escape(each.callers)}</td></tr>"
         for group in told.groups
@@ -274,13 +274,16 @@ def _schema(told: Json) -> str:
 
 
 def _fields(told: Json) -> str:
-    required = set(told.get("required", ()))
+    required, fields = set(told.get("required", ())), told.get("properties", {})
+    explained = any("description" in each for each in fields.values())
     rows = "".join(
         f"<tr><td><code>{escape(name)}</code></td><td>{_type(each)}</td>"
-        f"<td>{_needed(needed=name in required)}</td><td>{_inline(each.get('description', ''))}</td></tr>"
-        for name, each in told.get("properties", {}).items()
+        f"<td>{_needed(needed=name in required)}</td>"
+        + f"<td>{_inline(each.get('description', ''))}</td>" * explained
+        + "</tr>"
+        for name, each in fields.items()
     )
-    return _table(("field", "type", "", "about"), rows) if rows else ""
+    return _table(("field", "type", "", *["about"] * explained), rows) if rows else ""
 
 
 def _type(told: Json) -> str:
@@ -320,7 +323,8 @@ def _method(method: str) -> str:
 
 def _table(heads: Iterable[str], rows: str) -> str:
     head = "".join(f"<th>{each}</th>" for each in heads)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    return f'<div class="wide">{table}</div>'
 
 
 def _found(document: Json, told: Json) -> Json:

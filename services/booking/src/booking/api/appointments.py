@@ -8,7 +8,14 @@ from fastapi.responses import StreamingResponse
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from booking import store
-from booking.api.auth import DeskDep, KeyringDep, PatientCaller, PersonCaller, ReaderCaller
+from booking.api.auth import (
+    DeskDep,
+    KeyringDep,
+    PatientCaller,
+    PersonCaller,
+    PractitionerCaller,
+    ReaderCaller,
+)
 from booking.api.schemas import (
     AppointmentCreate,
     AppointmentPage,
@@ -161,7 +168,7 @@ async def move_appointment(
 
 @router.post("/appointments/{appointment_id}/start", responses=responses(404, 409))
 async def start_consultation(
-    appointment_id: UUID, caller: PersonCaller, transaction: Transaction, now: Now
+    appointment_id: UUID, caller: PractitionerCaller, transaction: Transaction, now: Now
 ) -> AppointmentRead:
     """By the practitioner, from 15 minutes before the time on."""
     row = await appointments.start(transaction, appointment_id, caller=caller, now=now)
@@ -172,7 +179,7 @@ async def start_consultation(
 async def complete_consultation(
     appointment_id: UUID,
     body: CompletionCreate,
-    caller: PersonCaller,
+    caller: PractitionerCaller,
     transaction: Transaction,
     now: Now,
 ) -> AppointmentRead:
@@ -194,7 +201,7 @@ async def complete_consultation(
 
 @router.post("/appointments/{appointment_id}/unsuitable", responses=responses(404, 409))
 async def declare_unsuitable(
-    appointment_id: UUID, caller: PersonCaller, transaction: Transaction, now: Now
+    appointment_id: UUID, caller: PractitionerCaller, transaction: Transaction, now: Now
 ) -> AppointmentRead:
     """By the practitioner: a video consultation was not the right care. Nothing is charged."""
     row = await appointments.declare_unsuitable(transaction, appointment_id, caller=caller, now=now)
@@ -221,7 +228,7 @@ async def report_practitioner_absent(
 
 @router.post("/appointments/{appointment_id}/patient-absence", responses=responses(404, 409))
 async def report_patient_absent(
-    appointment_id: UUID, caller: PersonCaller, transaction: Transaction, now: Now
+    appointment_id: UUID, caller: PractitionerCaller, transaction: Transaction, now: Now
 ) -> AppointmentRead:
     """By the practitioner, some minutes after the time: the patient did not come."""
     row = await appointments.report_patient_absent(transaction, appointment_id, caller=caller, now=now)
