@@ -19,7 +19,7 @@ on = $(filter-out 0 no false,$($(1)))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup lock fmt lint types imports contracts contracts-lint rules check test run bench docs release migrate migration \
+.PHONY: help setup lock fmt lint types imports contracts migrations contracts-lint rules check test run bench docs release migrate migration \
 	drill documents-check fuzz clients contract-stage clean
 
 help:  ## this list
@@ -74,7 +74,7 @@ fmt: .state/setup  ## format, and mend what can be mended
 	@$(BIN)/ruff format --quiet $(SOURCES)
 	@$(BIN)/ruff check --quiet --fix $(SOURCES)
 
-check: lint types imports rules contracts  ## lint types imports rules contracts: everything but the tests
+check: lint types imports rules contracts migrations  ## lint types imports rules contracts migrations: everything but the tests
 
 lint: .state/setup  ## ruff
 	@$(BIN)/ruff check --quiet $(SOURCES)
@@ -91,6 +91,9 @@ rules: .state/setup  ## the rules that ruff cannot say
 
 contracts: .state/setup  ## generated files are current and compatible with what was released
 	@$(BIN)/python -m tools.contracts --check
+
+migrations: .state/setup  ## the migrations make what the models say, from one head, and go back
+	@$(BIN)/pytest --quiet --no-header tests/contracts/test_migrations.py
 
 contracts-lint:  ## spectral, redocly and the AsyncAPI parser find nothing in the documents; needs node
 	@sh tools/openapi_rules/lint.sh

@@ -3,6 +3,7 @@
 import json
 import tomllib
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID, uuid5
@@ -218,7 +219,15 @@ def _asyncapi() -> dict[str, Any]:
                 _message(each): {"$ref": f"#/components/messages/{_message(each)}"} for each in events
             },
             "bindings": {
-                "kafka": {"topic": topic.name, "partitions": topic.partitions, "bindingVersion": "0.5.0"}
+                "kafka": {
+                    "topic": topic.name,
+                    "partitions": topic.partitions,
+                    "topicConfiguration": {
+                        "cleanup.policy": ["compact" if topic.compacted else "delete"],
+                        "retention.ms": topic.retention // timedelta(milliseconds=1),
+                    },
+                    "bindingVersion": "0.5.0",
+                }
             },
         }
         operations[f"{topic.owner}.send.{topic.name}"] = {
@@ -250,22 +259,10 @@ def _message(event: type[Event]) -> str:
 
 
 def _described(event: type[Event]) -> dict[str, Any]:
-    headers = {
-        name: {"type": "string"}
-        for name in (
-            "ce_specversion",
-            "ce_id",
-            "ce_type",
-            "ce_source",
-            "ce_subject",
-            "ce_time",
-            "ce_sequence",
-        )
-    }
     return {
         "name": _message(event),
         "contentType": "application/json",
-        "headers": {"type": "object", "properties": headers, "required": sorted(headers)},
+        "headers": _headers(event),
         # definitions stay inside: a reference may not leave the payload's own document
         "payload": {
             "schemaFormat": "application/schema+json;version=draft-07",
@@ -274,6 +271,27 @@ def _described(event: type[Event]) -> dict[str, Any]:
         "bindings": {"kafka": {"key": {"type": "string", "format": "uuid"}, "bindingVersion": "0.5.0"}},
         "examples": [{"name": "example", "payload": example(event)}],
     }
+
+
+def _headers(event: type[Event]) -> dict[str, Any]:
+    """CloudEvents attributes as Kafka headers: all of them are text."""
+    identifier = {"type": "string", "format": "uuid"}
+    headers: dict[str, Any] = {
+        "content-type": {"type": "string", "const": "application/json"},
+        "ce_specversion": {"type": "string", "const": "1.0"},
+        "ce_id": identifier,
+        "ce_type": {"type": "string", "const": event.type},
+        "ce_source": {"type": "string", "const": f"/{TOPICS[event.topic].owner}"},
+        "ce_subject": {"type": "string", "description": "the key of the record"},
+        "ce_time": {"type": "string", "format": "date-time", "description": "when the fact happened"},
+        "ce_sequence": {"type": "string", "pattern": "^[0-9]{19}$", "description": "orders a key; no gaps"},
+        "ce_dataschema": {"type": "string", "const": event.dataschema()},
+        "ce_correlationid": {**identifier, "description": "the same for all that one request set off"},
+        "ce_causationid": {**identifier, "description": "the event that set this one off"},
+        "traceparent": {"type": "string", "description": "W3C trace context"},
+    }
+    optional = {"ce_causationid", "traceparent"}
+    return {"type": "object", "properties": headers, "required": sorted(headers.keys() - optional)}
 
 
 def _inlined(part: Any, definitions: Mapping[str, Any] | None = None) -> Any:

@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import jsonschema
 import pytest
@@ -11,11 +12,14 @@ from cloudevents.core.bindings import kafka as cloudevents_kafka
 
 from common.events.base import Event
 from common.events.catalogue import CATALOGUE
+from common.events.envelope import Cause
 from common.events.topics import SERVICES, TOPICS, Topic
 from common.messaging import outbox
 from tools.event_documents import example, schema
 
-SCHEMAS = Path(__file__).parents[2] / "libs/common/schemas"
+ROOT = Path(__file__).parents[2]
+SCHEMAS = ROOT / "libs/common/schemas"
+ASYNCAPI = json.loads((ROOT / "docs/asyncapi.json").read_text(encoding="utf-8"))
 EVENTS = list(CATALOGUE.values())
 NOW = datetime(2030, 6, 1, 9, tzinfo=UTC)
 
@@ -47,6 +51,19 @@ def test_a_foreign_cloudevents_library_reads_what_we_send(event: type[Event]) ->
     assert read.get_time() == NOW
     assert read.get_extension("sequence") == "0000000000000000041"
     assert read.get_data() == json.loads(row.body)
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=_names)
+def test_the_asyncapi_document_describes_every_header_and_body_that_we_send(event: type[Event]) -> None:
+    told = ASYNCAPI["components"]["messages"][_names(event)]
+    caused = Cause(uuid4(), uuid4(), "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+    model = event.model_validate_json(json.dumps(example(event)))
+    row = outbox.row(model, sequence=41, now=NOW, cause=caused)
+
+    jsonschema.validate(row.headers, told["headers"] | {"additionalProperties": False})
+    assert row.headers.keys() == told["headers"]["properties"].keys()
+    jsonschema.validate(json.loads(row.body), told["payload"]["schema"])
+    assert told["examples"][0]["payload"] == json.loads(row.body)
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=_names)

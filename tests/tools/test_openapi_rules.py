@@ -132,3 +132,18 @@ def test_every_rule_of_our_own_is_tried() -> None:
     ours = {line.strip().removesuffix(":") for line in lines if line.startswith("  ") and line.endswith(":")}
 
     assert {each for each in ours if not each.startswith(("given", "then"))} == set(BREAKS)
+
+
+@pytest.mark.parametrize("sound", [True, False])
+def test_the_parser_of_asyncapi_refuses_what_leads_nowhere(tmp_path: Path, sound: bool) -> None:  # noqa: FBT001
+    document = json.loads((ROOT / "docs/asyncapi.json").read_text(encoding="utf-8"))
+    if not sound:
+        document["operations"]["booking.send.booking.patient"]["channel"]["$ref"] = "#/channels/nobody"
+    path = tmp_path / "asyncapi.json"
+    path.write_text(json.dumps(document), encoding="utf-8")
+
+    node = ["node", NODE / "rules/asyncapi.mjs", path]
+    done = subprocess.run(node, capture_output=True, text=True, timeout=120, check=False)
+
+    assert (done.returncode == 0) is sound, done.stderr
+    assert ("nobody" in done.stderr) is not sound
