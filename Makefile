@@ -43,7 +43,7 @@ drill: .state/setup  ## kills the running platform N times at points that SEED p
 documents-check: .state/setup  ## mentions, PDF/A, PDF/UA, signature and QR code of every document of the journeys
 	@$(BIN)/python -m local.documents_check $(ARGS)
 
-fuzz: .state/setup build/fuzz/.ready  ## schemathesis on every service with tokens of every role; SEED=n, ARGS="--role patient"
+fuzz: .state/setup build/fuzz/.ready  ## schemathesis on every service with tokens of every role; SEED=n, ARGS=--deep tries more
 	@$(BIN)/python -m tools.fuzz --seed $(SEED) $(ARGS)
 
 clients: .state/setup build/clients/env/.ready  ## clients in four languages, compiled; two play the journeys through a proxy; needs node, java, mvn

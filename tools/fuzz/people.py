@@ -1,6 +1,7 @@
 """Who calls, with which token, and which ids are real: those of the journeys, and things to be used up."""
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,14 +14,19 @@ import httpx
 
 from common.clock import wall
 from local.configuration import AUDIENCE, ISSUER
+from local.examples import operations
 from local.journeys.bodies import practitioner
+from local.journeys.diary import Diary
+from local.paths import REPOSITORY
 
+_OPENAPI: Final = REPOSITORY / "docs/openapi"
 _ME: Final = "1.2"  # the journey of the patient who calls: the fund pays its part, the patient the rest
 _OTHER: Final = "1.1"
 _REJECTED: Final = "1.10"  # its complementary insurer refused
 _GP_RPPS: Final = "10001234565"
 _CARD: Final = "4242424242424242"
 _CARDS: Final = ("5555555555554444", "4000000000000002", "4000002760003184")
+_BOOKED: Final = 20  # offers that the examples take; requests are made up from the others
 _PATIENCE_SECONDS: Final = 60
 _TO_END: Final = (
     "cancel_appointment",
@@ -29,9 +35,8 @@ _TO_END: Final = (
     "report_technical_failure",
 )
 _SOON: Final = timedelta(seconds=20)
-_SLOT_MINUTES: Final = (
-    5  # a consultation can be opened from 15 minutes before its time: more than one at once
-)
+# A consultation can be opened from 15 minutes before its time: with these more than one at once.
+_SLOT_MINUTES: Final = 5
 _TREATED: Final = {
     "acts": [{"code": "TCG"}],
     "fee_cents": 2500,
@@ -59,12 +64,7 @@ class Platform:
 
     def __init__(self, http: httpx.Client, data: Path) -> None:
         self._http = http
-        self.steps = {
-            noted["step"]: noted["result"]
-            for noted in map(
-                json.loads, (data / "journeys.jsonl").read_text(encoding="utf-8").split("\n")[1:]
-            )
-        }
+        self.steps = Diary(data / "journeys.jsonl")
         self._secrets = json.loads((data / "secrets.json").read_text(encoding="utf-8"))
         self.gp = self.steps["practitioner.gp"]
         someone = self.steps["administrator"]
@@ -81,6 +81,9 @@ class Platform:
                 client_secret=self._secrets["documents.client"],
             ),
         }
+        claimed, _, _ = self.tokens["patient"].rpartition(".")
+        _, _, signature = self.tokens["support"].rpartition(".")
+        self.tokens["impostor"] = f"{claimed}.{signature}"
 
     def _person(self, role: str, subject: str, **more: str) -> str:
         return self._token(grant_type="urn:dev:person", role=role, subject=subject, **more)
@@ -177,18 +180,38 @@ def people(front: str, data: Path) -> People:
     """Raises SystemExit with the answer when something cannot be made ready."""
     with httpx.Client(base_url=front, timeout=20) as http:
         platform = Platform(http, data)
-        free = iter(platform.open_agenda(platform.gp["id"]))
+        offers = platform.open_agenda(platform.gp["id"])
+        free = iter(offers[:_BOOKED])
+        values = _values(platform, offers[_BOOKED:])
         examples = {
+            **_reads(values),
             **_booking(platform, free),
-            **_agenda(platform),
+            **_practitioners(platform),
             **_claims(platform),
             **_documents(platform),
             **_payment(platform, free),
         }
-        return People(platform.tokens, _values(platform, list(free)), examples)
+        return People(platform.tokens, values, examples)
 
 
 Examples = dict[str, list[Example]]
+
+
+def _recorded(operation_id: str) -> Any:
+    """What the documents show as its request."""
+    path = _OPENAPI / "examples" / f"{operation_id}.json"
+    return json.loads(path.read_text(encoding="utf-8"))["request"]
+
+
+def _reads(values: Values) -> Examples:
+    """Every GET of something has to find what there is."""
+    document = json.loads((_OPENAPI / "platform.json").read_text(encoding="utf-8"))
+    found: Examples = {}
+    for path, method, operation in operations(document):
+        names = re.findall(r"{(\w+)}", path)
+        if method == "get" and names:
+            found[operation["operationId"]] = [{"path": {name: values[f"path.{name}"][0] for name in names}}]
+    return found
 
 
 def _booking(platform: Platform, free: Iterator[Any]) -> Examples:
@@ -224,18 +247,27 @@ def _booking(platform: Platform, free: Iterator[Any]) -> Examples:
     }
 
 
-def _agenda(platform: Platform) -> Examples:
-    practitioner_id = platform.steps["practitioner.psychologist"]["id"]
-    seen = platform.ask("GET", f"/booking/v1/practitioners/{practitioner_id}/agenda", "administrator")
+def _practitioners(platform: Platform) -> Examples:
+    path = {"practitioner_id": platform.steps["practitioner.psychologist"]["id"]}
+    address = f"/booking/v1/practitioners/{path['practitioner_id']}"
+    person, agenda = (platform.ask("GET", address + part, "administrator") for part in ("", "/agenda"))
     rule = {"weekday": 1, "from_time": "09:00", "to_time": "12:00", "slot_minutes": 30, "mode": "video"}
     return {
+        "create_practitioner": [{"body": _recorded("create_practitioner")}],
+        "update_practitioner": [
+            {
+                "path": path,
+                "header": {"If-Match": person.headers["ETag"]},
+                "body": _recorded("update_practitioner"),
+            }
+        ],
         "write_agenda": [
             {
-                "path": {"practitioner_id": practitioner_id},
-                "header": {"If-Match": seen.headers["ETag"]},
+                "path": path,
+                "header": {"If-Match": agenda.headers["ETag"]},
                 "body": {"rules": [rule], "exceptions": []},
             }
-        ]
+        ],
     }
 
 
@@ -245,7 +277,10 @@ def _claims(platform: Platform) -> Examples:
     care = platform.get(f"/claims/v1/appointments/{rejected}/care-act", "support")
     leg = next(each["id"] for each in care["legs"] if each["state"] == "rejected")
     disputed, given_up = _paid_in_part(platform)
+    child = platform.post("/booking/v1/patients", _recorded("create_patient"))["id"]
     return {
+        "put_coverage": [{"path": {"patient_id": child}, "body": _recorded("put_coverage")}],
+        "add_sponsor_offer": [{"body": _recorded("add_sponsor_offer")}],
         "write_balance_off": [
             {
                 "path": {"appointment_id": rejected, "balance_id": care["balances"][0]["id"]},
