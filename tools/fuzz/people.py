@@ -278,8 +278,12 @@ def _claims(platform: Platform) -> Examples:
     leg = next(each["id"] for each in care["legs"] if each["state"] == "rejected")
     disputed, given_up = _paid_in_part(platform)
     child = platform.post("/booking/v1/patients", _recorded("create_patient"))["id"]
+    stated = _recorded("put_coverage")
+    first = platform.ask("PUT", f"/claims/v1/patients/{child}/coverage", "patient", json=stated)
     return {
-        "put_coverage": [{"path": {"patient_id": child}, "body": _recorded("put_coverage")}],
+        "put_coverage": [
+            {"path": {"patient_id": child}, "header": {"If-Match": first.headers["ETag"]}, "body": stated}
+        ],
         "add_sponsor_offer": [{"body": _recorded("add_sponsor_offer")}],
         "write_balance_off": [
             {

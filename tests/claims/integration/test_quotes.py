@@ -230,6 +230,18 @@ async def test_a_quote_gives_the_same_cents_when_asked_again(world, client, give
     assert answer["stored"] == answer["again"]
 
 
+@pytest.mark.parametrize("revision", [-1, 0, 2, 2**31, -(2**63), 10**30])
+async def test_a_revision_that_is_not_there_is_not_found(world, client, given_coverage, revision) -> None:
+    facts = Facts()
+    await given_coverage(facts, **COVERED, amc=CONTRACTED)
+    await world.hear(facts.requested())
+
+    url = f"/appointments/{facts.appointment_id}/quotes/{revision}/recomputation"
+    answer = await client.get(url, headers=PATIENT)
+
+    assert (answer.status_code, answer.json()["type"]) == (404, "urn:problem:quote-not-found")
+
+
 async def test_a_quote_nobody_knows_yet_asks_to_come_again(client) -> None:
     answer = await client.get(f"/appointments/{uuid4()}/quote", headers=PATIENT)
 

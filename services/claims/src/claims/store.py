@@ -85,6 +85,7 @@ PURGES: Final = (
 # Somebody owes the next move: us, the payer, or whoever corrects what was rejected.
 _WAITING: Final = sorted(OUTSTANDING | SENDABLE | {State.RIGHTS_PENDING, State.REJECTED, State.DISPUTED})
 _PAYERS: Final = ("amo", "amc")
+_REVISIONS: Final = range(1, 2**31)  # what the column holds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -436,7 +437,8 @@ async def find_accepted_advance(
 
 
 async def find_quote(session: AsyncSession, appointment_id: UUID, *, revision: int) -> Quote | None:
-    return await session.get(Quote, (appointment_id, revision))
+    """None too for a number that no revision can have: PostgreSQL refuses to look for it."""
+    return await session.get(Quote, (appointment_id, revision)) if revision in _REVISIONS else None
 
 
 async def get_latest_quote(session: AsyncSession, appointment_id: UUID) -> Quote:
