@@ -224,6 +224,7 @@ def _outcome(me: Person, patient_id: Any, appointment_id: Any, journey: Journey)
             key=lambda each: (each["kind"], each["folder"] or ""),
         ),
         "explanations": [each.sentence_fr for each in price.explanations],
+        "explanations_en": [each.sentence_en for each in price.explanations],
     }
     numbers = [value for value in found.values() if isinstance(value, int | float)]
     if not all(type(value) is int for value in numbers):

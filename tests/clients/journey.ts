@@ -51,6 +51,7 @@ interface Outcome {
     claims: { payer: string; amount: number; state: string }[];
     documents: { kind: string; folder: string | null }[];
     explanations: string[];
+    explanations_en: string[];
 }
 
 const PATIENCE = 120_000;
@@ -219,6 +220,7 @@ async function outcome(me: Api, patient_id: string, appointment_id: string, jour
             .map(({ kind, folder }) => ({ kind: kind as string, folder: folder as string | null }))
             .sort((one, other) => `${one.kind} ${one.folder}`.localeCompare(`${other.kind} ${other.folder}`)),
         explanations: price.explanations.map((each) => each.sentence_fr),
+        explanations_en: price.explanations.map((each) => each.sentence_en),
     };
     for (const [name, amount] of Object.entries(found)) {
         if (typeof amount === "number" && !Number.isInteger(amount)) throw new Error(`${name} is ${amount}`);

@@ -96,7 +96,9 @@ def test_the_rights_of_everybody_insured_were_asked_of_their_payers(run: Run) ->
 def test_each_journey_is_explained_to_its_patient(run: Run) -> None:
     for each in run.report:
         assert each["explanations"][0].startswith("Somme demandée sur votre carte"), each["number"]
-        assert all(sentence in " ".join(run.output.split()) for sentence in each["explanations"])
+        assert len(each["explanations"]) == len(each["explanations_en"])
+        told = [*each["explanations"], *each["explanations_en"]]
+        assert all(sentence in " ".join(run.output.split()) for sentence in told)
 
 
 def test_the_table_is_printed(run: Run) -> None:

@@ -137,6 +137,7 @@ def _outcome(row: Row) -> Outcome:
             "documents": tuple(Document(**each, file="") for each in row["documents"]),
             "rights": {},
             "explanations": tuple(row["explanations"]),
+            "explanations_en": tuple(row["explanations_en"]),
         }
     )
 

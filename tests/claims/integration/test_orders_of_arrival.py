@@ -63,21 +63,20 @@ JOURNEYS = {
     ],
 )
 async def test_every_order_ends_in_the_books_of_the_right_one(
-    world, given_coverage, sessions, journey, order: Sequence[str]
+    world, given_coverage, connection, journey, order: Sequence[str]
 ) -> None:
     facts = Facts()
     await given_coverage(facts, **COVERED)
     records = {name: getattr(facts, name)() for name in JOURNEYS[journey]}
-    async with sessions() as session:  # a savepoint: the right order, taken back again
-        nested = await session.begin_nested()
+    async with connection.begin_nested() as right_order:
         await world.hear(*(records[name] for name in JOURNEYS[journey]))
         expected = without_ids(await books(world))
-        await nested.rollback()
+        await right_order.rollback()
 
     first = await world.hear(*(records[name] for name in order))
     again = await world.hear(*(records[name] for name in order))
 
-    assert all(each.ending is not Ending.REJECTED for each in first)
+    assert {each.ending for each in first} <= {Ending.APPLIED, Ending.IGNORED, Ending.WAITING}
     assert again == [DUPLICATE] * len(order)
     assert without_ids(await books(world)) == expected
 

@@ -1,7 +1,9 @@
 """Files of payers' answers and bank lines: imported once, line by line, or refused with a reason."""
 
 import base64
+import json
 import random
+from collections import Counter
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -12,14 +14,16 @@ from sqlalchemy.exc import DBAPIError
 
 from claims.domain.return_file import MOST_BYTES, write
 from claims.domain.returns import PayerReturn, ReturnKind
-from claims.models import Leg, Posting, ReturnLine, Submission
+from claims.models import Balance, Leg, Posting, ReturnLine, Submission
 from claims.usecases import legs
 from claims.usecases.returns_files import import_lines
+from common.messaging.tables import OutboxRow
 from common.money import Cents
-from support.claims import ADMINISTRATOR, NIR, PATIENT, SUPPORT, Facts
+from support.claims import ADMINISTRATOR, CONTRACTED, NIR, PATIENT, SUPPORT, Facts
 
 COVERED = {"nir": NIR, "birth_date": "1985-05-14"}
 FUND = "amo:general"
+AMC = f"amc:{CONTRACTED['number']}"
 
 
 async def given_sent(world, given_coverage, count: int = 1) -> list[tuple[Leg, Submission]]:
@@ -76,46 +80,168 @@ async def states_of(world) -> list[tuple[str, int, int]]:
         return [(leg.state.value, leg.paid_cents, leg.reversed_cents) for leg in rows]
 
 
-@pytest.mark.parametrize("seed", range(8))
-async def test_a_file_replayed_three_times_in_random_order_gives_the_same_ledger(
-    world, client, given_coverage, seed
-) -> None:
-    sent = await given_sent(world, given_coverage, count=4)
-    paid, parts, taken_back, rejected = sent
-    items = [
-        acknowledged(1, paid),
-        line(2, ReturnKind.ACCEPTANCE, paid),
-        line(3, ReturnKind.PAYMENT, paid, amount_cents=Cents(1750)),
-        line(4, ReturnKind.PAYMENT, parts, amount_cents=Cents(1000)),
-        line(5, ReturnKind.PAYMENT, parts, amount_cents=Cents(700)),
-        line(6, ReturnKind.PAYMENT, taken_back, amount_cents=Cents(1750)),
-        line(7, ReturnKind.REVERSAL, taken_back, amount_cents=Cents(1750)),
-        line(8, ReturnKind.PAYMENT, taken_back, amount_cents=Cents(1000)),
-        line(9, ReturnKind.REJECT, rejected, code="0250-050"),
+async def given_sent_to_both(world, given_coverage) -> dict[str, list[tuple[Leg, Submission]]]:
+    """Five claims to the fund and the same to one AMC, each five in one batch; by payer, oldest first."""
+    first = Facts()
+    for facts in (first, *(Facts(biller_id=first.biller_id) for _ in range(4))):
+        await given_coverage(facts, **COVERED, amc=CONTRACTED)
+        await world.hear(facts.requested(), facts.completed())
+    async with world.sessions.begin() as session:
+        for leg in await session.scalars(select(Leg)):
+            leg.released = True
+    sent = {}
+    for payer in (FUND, AMC):
+        query = select(Leg).where(Leg.payer == payer).order_by(Leg.invoice_no)
+        async with world.sessions.begin() as session:
+            leg = (await session.scalars(query)).first()
+            gathered = await legs.gather(session, world.means, leg.id, now=world.clock.now())
+        async with world.sessions.begin() as session:
+            await legs.mark_sent(session, world.means, gathered.batch_id, now=world.clock.now())
+        async with world.sessions() as session:
+            both = select(Leg, Submission).join(Submission, Submission.leg_id == Leg.id)
+            rows = await session.execute(both.where(Leg.payer == payer).order_by(Leg.invoice_no))
+            sent[payer] = [tuple(row) for row in rows.all()]
+    return sent
+
+
+def files_of(sent: dict[str, list[tuple[Leg, Submission]]]) -> list[tuple[str, UUID, list[PayerReturn]]]:
+    """Four files, two of each payer: what one of them takes back or completes came with another."""
+    whole, parts, taken_back, again, rejected = sent[FUND]
+    amc = sent[AMC]
+    money = [
+        line(1, ReturnKind.PAYMENT, whole, amount_cents=Cents(1750)),
+        line(2, ReturnKind.PAYMENT, parts, amount_cents=Cents(1000)),
+        line(3, ReturnKind.PAYMENT, taken_back, amount_cents=Cents(1750)),
+        line(4, ReturnKind.PAYMENT, again, amount_cents=Cents(1750)),
+        line(5, ReturnKind.REVERSAL, again, amount_cents=Cents(1750)),
+        acknowledged(6, whole),
     ]
-    identifier, order = uuid4(), random.Random(seed)
+    corrected = [
+        line(1, ReturnKind.PAYMENT, parts, amount_cents=Cents(700)),
+        line(2, ReturnKind.REVERSAL, taken_back, amount_cents=Cents(500)),
+        line(3, ReturnKind.PAYMENT, again, amount_cents=Cents(1750)),
+        line(4, ReturnKind.REJECT, rejected, code="0250-050"),
+        line(5, ReturnKind.REVERSAL, parts, amount_cents=Cents(200)),
+    ]
+    complementary = [
+        line(1, ReturnKind.TRANSFER, amc[0], amount_cents=Cents(750)),
+        line(2, ReturnKind.PAYMENT, amc[1], amount_cents=Cents(250)),
+        line(3, ReturnKind.REJECT, amc[2], code="7001-001"),
+        line(4, ReturnKind.PAYMENT, amc[3], amount_cents=Cents(750)),
+        line(5, ReturnKind.REJECT, amc[4], code="7001-001"),
+    ]
+    rest = [
+        line(1, ReturnKind.PAYMENT, amc[1], amount_cents=Cents(500)),
+        line(2, ReturnKind.REVERSAL, amc[3], amount_cents=Cents(750)),
+        acknowledged(3, amc[0]),
+    ]
+    return [
+        (FUND, uuid4(), money),
+        (FUND, uuid4(), corrected),
+        (AMC, uuid4(), complementary),
+        (AMC, uuid4(), rest),
+    ]
+
+
+async def everything_of(world) -> dict[str, Any]:
+    """Ledger, legs, balances and lines, and which facts were told of which invoice how often."""
+    async with world.sessions() as session:
+        found = (await session.scalars(select(Leg).order_by(Leg.payer, Leg.invoice_no))).all()
+        balances = (await session.scalars(select(Balance))).all()
+        lines = (await session.scalars(select(ReturnLine))).all()
+        events = (await session.scalars(select(OutboxRow))).all()
+    numbers = {str(leg.id): leg.invoice_no for leg in found}
+    told = Counter(
+        (row.headers["ce_type"], numbers.get(json.loads(row.body).get("leg_id", ""), "")) for row in events
+    )
+    return {
+        "ledger": await ledger_of(world),
+        "legs": [
+            (leg.invoice_no, leg.state.value, leg.paid_cents, leg.reversed_cents, leg.reject_code)
+            for leg in found
+        ],
+        "balances": sorted(
+            (numbers[str(each.leg_id)], each.reason, each.amount_cents, each.state.value) for each in balances
+        ),
+        "lines": sorted(
+            (str(each.return_id), each.line, each.reason)
+            for each in lines
+            if each.kind != ReturnKind.ACKNOWLEDGEMENT.value  # one that money overtook tells nothing new
+        ),
+        "told": told,
+    }
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_files_replayed_three_times_in_random_order_end_in_the_same_books(
+    world, client, given_coverage, connection, seed
+) -> None:
+    files = files_of(await given_sent_to_both(world, given_coverage))
+    async with connection.begin_nested() as right_order:
+        for payer, identifier, items in files:
+            answer = await upload(client, write(identifier, payer, items))
+            assert (answer.status_code, answer.json()["refused"]) == (200, 0), answer.text
+        expected = await everything_of(world)
+        await right_order.rollback()
+    assert await ledger_of(world) == []
+    order = random.Random(seed)
 
     for _ in range(3):
-        order.shuffle(items)
-        answer = await upload(client, write(identifier, FUND, items))
-        assert answer.status_code == 200, answer.text
-        assert answer.json()["refused"] == 0, answer.text
+        order.shuffle(files)
+        for payer, identifier, items in files:
+            order.shuffle(items)
+            answer = await upload(client, write(identifier, payer, items))
+            assert (answer.status_code, answer.json()["refused"]) == (200, 0), answer.text
+        assert await everything_of(world) == expected
 
-    assert await ledger_of(world) == [
-        ("000000001", "payment", 1750),
-        ("000000002", "payment", 700),
-        ("000000002", "payment", 1000),
-        ("000000003", "payment", 1000),
-        ("000000003", "payment", 1750),
-        ("000000003", "reversal", 1750),
-    ]
-    assert await states_of(world) == [
-        ("paid", 1750, 0),
-        ("partially-paid", 1700, 0),
-        ("reversed", 1000, 1750),
-        ("rejected", 0, 0),
-    ]
     assert all(each["repeated"] for each in answer.json()["lines"])
+
+
+async def test_the_books_that_files_of_two_payers_end_in(world, client, given_coverage) -> None:
+    """What the random orders are compared with, in cents."""
+    for payer, identifier, items in files_of(await given_sent_to_both(world, given_coverage)):
+        await upload(client, write(identifier, payer, items))
+
+    books = await everything_of(world)
+
+    assert [row[1:] for row in books["legs"]] == [
+        ("paid", 750, 0, None),
+        ("paid", 750, 0, None),
+        ("rejected", 0, 0, "7001-001"),
+        ("reversed", 0, 750, None),
+        ("rejected", 0, 0, "7001-001"),
+        ("paid", 1750, 0, None),
+        ("reversed", 1500, 200, None),
+        ("reversed", 1250, 500, None),
+        ("paid", 1750, 1750, None),
+        ("rejected", 0, 0, "0250-050"),
+    ]
+    assert [row[1:] for row in books["balances"]] == [("leg-rejected", 750, "open")] * 2
+    posted = {"payment": 0, "reversal": 0}
+    for _, kind, cents in books["ledger"]:
+        posted[kind] += cents
+    assert posted["payment"] - posted["reversal"] == sum(row[2] for row in books["legs"])
+
+
+async def test_a_second_payment_waits_in_sight_until_the_first_is_taken_back(
+    world, client, given_coverage
+) -> None:
+    [sent] = await given_sent(world, given_coverage)
+    files = [
+        write(uuid4(), FUND, [line(1, kind, sent, amount_cents=Cents(1750))])
+        for kind in (ReturnKind.PAYMENT, ReturnKind.PAYMENT, ReturnKind.REVERSAL)
+    ]
+
+    answers = [(await upload(client, each)).json() for each in files[:2]]
+
+    assert [each["lines"][0]["outcome"] for each in answers] == ["applied", "waiting"]
+    assert await states_of(world) == [("paid", 1750, 0)]
+    story = await client.get(f"/appointments/{sent[0].appointment_id}/story", headers=SUPPORT)
+    told = [(each["state"], each["amount_cents"], each["reason"]) for each in story.json()["items"]]
+    assert ("waiting", 1750, "reversal") in told
+    await upload(client, files[2])
+    assert await states_of(world) == [("paid", 1750, 1750)]
+    assert [kind for _, kind, _ in await ledger_of(world)] == ["payment", "payment", "reversal"]
 
 
 async def test_a_line_that_fails_leaves_those_beside_it_alone(world, given_coverage) -> None:

@@ -56,7 +56,7 @@ class LineState(StrEnum):
 
     APPLIED = "applied"
     IGNORED = "ignored"
-    WAITING = "waiting"  # for the payment that it takes back
+    WAITING = "waiting"  # for the payment that it takes back, or the reversal that makes room for it
     REFUSED = "refused"  # of an unknown invoice, or amounts that do not add up
 
 

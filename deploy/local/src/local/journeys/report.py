@@ -5,13 +5,22 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from rich import box
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 
 from local.journeys.api import Api
 from local.journeys.script import Journey
+
+# Widths of a narrow terminal, where only the titles of the journeys give way.
+_AMOUNT: Final = 5
+_LONGEST_CLAIM: Final = 17  # that was answered: "AMC 7.50 rejected"
+_LONGEST_KIND: Final = 15  # of a document
+_ROOMY: Final = 110  # columns of a terminal
+_INDENT: Final = (0, 0, 0, 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +54,11 @@ class Outcome:
     claims: tuple[Claim, ...]
     documents: tuple[Document, ...]
     rights: Mapping[str, str]  # payer: what its service answered
-    explanations: tuple[str, ...]
+    explanations: tuple[str, ...]  # in French; their order is the order of the rules
+    explanations_en: tuple[str, ...]
+
+    def claimed(self) -> list[str]:
+        return [f"{each.payer.upper()} {_euros(each.amount)} {each.state}" for each in self.claims]
 
 
 async def read_outcome(api: Api, journey: Journey, appointment: Mapping[str, Any], folder: Path) -> Outcome:
@@ -82,11 +95,12 @@ async def read_outcome(api: Api, journey: Journey, appointment: Mapping[str, Any
         sheet=price["sheet_mode"] if care else "",
         claims=tuple(
             Claim(leg["payer_kind"], leg["amount_cents"], leg["state"])
-            for leg in sorted((care or {}).get("legs", []), key=lambda each: each["payer_kind"], reverse=True)
+            for leg in sorted((care or {}).get("legs", []), key=_payer_kind, reverse=True)
         ),
         documents=tuple(documents),
-        rights={each["payer_kind"]: each["status"] for each in coverage["rights"]},
+        rights={each["payer_kind"]: each["status"] for each in sorted(coverage["rights"], key=_payer_kind)},
         explanations=tuple(each["sentence_fr"] for each in price["explanations"]),
+        explanations_en=tuple(each["sentence_en"] for each in price["explanations"]),
     )
 
 
@@ -99,19 +113,27 @@ async def _download(me: Any, journey: Journey, document: Mapping[str, Any], fold
 
 
 def show(console: Console, outcomes: Sequence[tuple[Journey, Outcome]]) -> None:
-    table = Table(title="Who paid what", title_justify="left", header_style="bold", pad_edge=False)
-    table.add_column("#")
+    """The table, whole from 100 columns on, then what the patients were told."""
+    narrow = console.width < _ROOMY
+    table = Table(
+        title="Who paid what",
+        title_justify="left",
+        header_style="bold",
+        box=box.SIMPLE_HEAVY,
+        padding=0 if narrow else (0, 1),
+        collapse_padding=True,
+        show_edge=False,
+        pad_edge=False,
+    )
+    table.add_column("#", no_wrap=True)
     table.add_column("journey")
     for name in ("fee", "held", "captured", "released"):
-        table.add_column(name, justify="right")
-    table.add_column("claims")
-    table.add_column("balance", justify="right")
-    table.add_column("fund keeps\nlater", justify="right")
-    table.add_column("documents")
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("claims", width=_LONGEST_CLAIM if narrow else None)
+    table.add_column("balance", justify="right", no_wrap=True)
+    table.add_column("fund keeps\nlater", justify="right", width=_AMOUNT if narrow else None)
+    table.add_column("documents", width=_LONGEST_KIND if narrow else None)
     for journey, outcome in outcomes:
-        claims = "\n".join(
-            f"{each.payer.upper()} {_euros(each.amount)} {each.state}" for each in outcome.claims
-        )
         table.add_row(
             journey.number,
             journey.title,
@@ -119,18 +141,39 @@ def show(console: Console, outcomes: Sequence[tuple[Journey, Outcome]]) -> None:
             _euros(outcome.held),
             _euros(outcome.captured),
             _euros(outcome.released),
-            claims or "none",
+            "\n".join(outcome.claimed()) or "none",
             _euros(outcome.balance) if outcome.balance else "",
             _euros(outcome.withheld_later) if outcome.withheld_later else "",
             "\n".join(each.kind + (f" ({each.folder})" if each.folder else "") for each in outcome.documents)
             or "none",
         )
     console.print(table)
+    _tell(console, outcomes)
+
+
+def _tell(console: Console, outcomes: Sequence[tuple[Journey, Outcome]]) -> None:
+    """Each sentence in French and English; journeys whose patients were told the same stand together."""
+    console.print("\n[bold]What each patient was told[/bold], and how the claims ended")
+    alike: dict[tuple[str, ...], list[tuple[Journey, Outcome]]] = {}
     for journey, outcome in outcomes:
-        if outcome.explanations:
-            console.print(
-                f"[bold]{journey.number}[/bold]  " + " ".join(outcome.explanations), highlight=False
-            )
+        alike.setdefault(outcome.explanations, []).append((journey, outcome))
+    for same in alike.values():
+        console.print()
+        for journey, outcome in same:
+            ended = ", ".join(outcome.claimed()) or "no claims"
+            if outcome.status != "completed":
+                ended = outcome.status
+            elif outcome.balance:
+                ended += f", balance {_euros(outcome.balance)}"
+            console.print(f"[bold]{journey.number:<3} {journey.title}[/bold] ({ended})", highlight=False)
+        _, told = same[0]
+        for french, english in zip(told.explanations, told.explanations_en, strict=True):
+            console.print(Padding(french, _INDENT, expand=False), highlight=False)
+            console.print(Padding(english, _INDENT, expand=False), style="dim", highlight=False)
+
+
+def _payer_kind(told: Mapping[str, Any]) -> str:
+    return str(told["payer_kind"])
 
 
 def _euros(cents: int) -> str:

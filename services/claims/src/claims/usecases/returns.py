@@ -19,6 +19,7 @@ from common.messaging import outbox
 from common.money import Cents
 
 _PAID: Final = frozenset({State.PAID, State.PARTIALLY_PAID})
+_UNPOSTED: Final = frozenset({LineState.REFUSED, LineState.WAITING})
 _AWAITS_MONEY: Final = frozenset(
     {
         State.SENT,
@@ -55,14 +56,14 @@ async def _apply(
         await _transfer(session, means, item, line, now=now)
     else:
         await _apply_to_invoice(session, means, item, line, now=now)
-    if line.state is LineState.REFUSED and line.leg_id is not None:
+    if line.state in _UNPOSTED and line.leg_id is not None:
         leg = await store.get_leg(session, line.leg_id)
         cents, reason = item.amount_cents, line.reason
         story.tell(
             session,
             leg.appointment_id,
             "return",
-            "refused",
+            line.state.value,
             now=now,
             leg=leg,
             amount_cents=cents,
@@ -167,12 +168,17 @@ async def _take_money(
         _end(line, LineState.REFUSED, "amount-missing")
     elif amount > leg.amount_cents:
         _end(line, LineState.REFUSED, "amount-above-claim")
-    elif move not in allowed(leg.state):
+    elif move not in allowed(leg.state) and not _is_paid_again(leg, move):
         _end(line, LineState.REFUSED, f"leg-is-{leg.state.value}")
     else:
         _end(line, LineState.WAITING, waits_for)
         store.keep_waiting(session, line, leg)
         await _settle_waiting(session, stream, leg, now=now)
+
+
+def _is_paid_again(leg: Leg, move: Move) -> bool:
+    """Paid twice, or paid anew before we heard that the first payment is taken back: it waits to be seen."""
+    return leg.state is State.PAID and move is Move.PAY
 
 
 async def _settle_waiting(session: AsyncSession, stream: Stream, leg: Leg, *, now: datetime) -> None:
