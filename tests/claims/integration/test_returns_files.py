@@ -4,6 +4,7 @@ import base64
 import json
 import random
 from collections import Counter
+from itertools import permutations
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -14,12 +15,12 @@ from sqlalchemy.exc import DBAPIError
 
 from claims.domain.return_file import MOST_BYTES, write
 from claims.domain.returns import PayerReturn, ReturnKind
-from claims.models import Balance, Leg, Posting, ReturnLine, Submission
+from claims.models import Balance, Leg, LineState, Posting, ReturnLine, Submission
 from claims.usecases import legs
 from claims.usecases.returns_files import import_lines
 from common.messaging.tables import OutboxRow
 from common.money import Cents
-from support.claims import ADMINISTRATOR, CONTRACTED, NIR, PATIENT, SUPPORT, Facts
+from support.claims import ADMINISTRATOR, CONTRACTED, NIR, PATIENT, PRACTITIONER, SUPPORT, Facts, keyed
 
 COVERED = {"nir": NIR, "birth_date": "1985-05-14"}
 FUND = "amo:general"
@@ -105,7 +106,7 @@ async def given_sent_to_both(world, given_coverage) -> dict[str, list[tuple[Leg,
 
 
 def files_of(sent: dict[str, list[tuple[Leg, Submission]]]) -> list[tuple[str, UUID, list[PayerReturn]]]:
-    """Four files, two of each payer: what one of them takes back or completes came with another."""
+    """Four files, two of each payer: what one takes back, completes or waits for came with another."""
     whole, parts, taken_back, again, rejected = sent[FUND]
     amc = sent[AMC]
     money = [
@@ -124,7 +125,9 @@ def files_of(sent: dict[str, list[tuple[Leg, Submission]]]) -> list[tuple[str, U
         line(5, ReturnKind.REVERSAL, parts, amount_cents=Cents(200)),
     ]
     complementary = [
-        line(1, ReturnKind.TRANSFER, amc[0], amount_cents=Cents(750)),
+        line(
+            1, ReturnKind.TRANSFER, amc[0], invoice_no=None, amount_cents=Cents(750)
+        ),  # what the rest leaves
         line(2, ReturnKind.PAYMENT, amc[1], amount_cents=Cents(250)),
         line(3, ReturnKind.REJECT, amc[2], code="7001-001"),
         line(4, ReturnKind.PAYMENT, amc[3], amount_cents=Cents(750)),
@@ -181,6 +184,7 @@ async def test_files_replayed_three_times_in_random_order_end_in_the_same_books(
         for payer, identifier, items in files:
             answer = await upload(client, write(identifier, payer, items))
             assert (answer.status_code, answer.json()["refused"]) == (200, 0), answer.text
+            await world.work()
         expected = await everything_of(world)
         await right_order.rollback()
     assert await ledger_of(world) == []
@@ -192,6 +196,7 @@ async def test_files_replayed_three_times_in_random_order_end_in_the_same_books(
             order.shuffle(items)
             answer = await upload(client, write(identifier, payer, items))
             assert (answer.status_code, answer.json()["refused"]) == (200, 0), answer.text
+            await world.work()
         assert await everything_of(world) == expected
 
     assert all(each["repeated"] for each in answer.json()["lines"])
@@ -201,6 +206,7 @@ async def test_the_books_that_files_of_two_payers_end_in(world, client, given_co
     """What the random orders are compared with, in cents."""
     for payer, identifier, items in files_of(await given_sent_to_both(world, given_coverage)):
         await upload(client, write(identifier, payer, items))
+        await world.work()
 
     books = await everything_of(world)
 
@@ -259,7 +265,7 @@ async def test_a_bank_line_pays_every_claim_of_its_batch_or_none(world, client, 
     sent = await given_sent(world, given_coverage, count=3)
     bank = [
         line(number, ReturnKind.TRANSFER, sent[0], invoice_no=None, amount_cents=Cents(cents))
-        for number, cents in ((1, 5249), (2, 5250), (3, 5250))
+        for number, cents in ((1, 5251), (2, 5250), (3, 5250))
     ]
 
     answer = await upload(client, write(uuid4(), FUND, bank))
@@ -273,17 +279,55 @@ async def test_a_bank_line_pays_every_claim_of_its_batch_or_none(world, client, 
     assert await states_of(world) == [("paid", 1750, 0)] * 3
 
 
-async def test_a_bank_line_pays_what_other_lines_left(world, client, given_coverage) -> None:
-    sent = await given_sent(world, given_coverage, count=2)
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+@pytest.mark.parametrize("together", [True, False], ids=["in one file", "a file each"])
+async def test_a_bank_line_pays_what_other_lines_left_in_every_order(
+    world, client, given_coverage, order, together
+) -> None:
+    sent = await given_sent(world, given_coverage, count=3)
     items = [
         line(1, ReturnKind.TRANSFER, sent[0], amount_cents=Cents(1000)),
-        line(2, ReturnKind.TRANSFER, sent[0], invoice_no=None, amount_cents=Cents(2500)),
+        line(2, ReturnKind.REJECT, sent[1], code="0250-050"),
+        line(3, ReturnKind.TRANSFER, sent[0], invoice_no=None, amount_cents=Cents(2500)),
     ]
+    ordered = [items[position] for position in order]
 
-    answer = await upload(client, write(uuid4(), FUND, items))
+    for file in [ordered] if together else [[each] for each in ordered]:
+        answer = await upload(client, write(uuid4(), FUND, file))
+        assert answer.json()["refused"] == 0, answer.text
+        if not together:
+            await world.work()
 
-    assert (answer.json()["applied"], answer.json()["refused"]) == (2, 0), answer.text
-    assert await states_of(world) == [("paid", 1750, 0)] * 2
+    assert await states_of(world) == [("paid", 1750, 0), ("rejected", 0, 0), ("paid", 1750, 0)]
+    assert sum(cents for _, _, cents in await ledger_of(world)) == 3500
+    async with world.sessions() as session:
+        states = await session.scalars(select(ReturnLine.state))
+        assert set(states) == {LineState.APPLIED}
+
+
+async def test_a_bank_line_below_what_is_due_waits_in_sight_until_support_gives_the_rest_up(
+    world, client, given_coverage
+) -> None:
+    sent = await given_sent(world, given_coverage, count=2)
+    part = line(1, ReturnKind.PAYMENT, sent[0], amount_cents=Cents(1000))
+    bank = line(2, ReturnKind.TRANSFER, sent[0], invoice_no=None, amount_cents=Cents(1750))
+
+    answer = await upload(client, write(uuid4(), FUND, [part, bank]))
+
+    [_, waits] = answer.json()["lines"]
+    assert (waits["outcome"], waits["field"], waits["rule"]) == ("waiting", "cents", "rest-of-the-batch")
+    for leg, _ in sent:
+        story = await client.get(f"/appointments/{leg.appointment_id}/story", headers=SUPPORT)
+        told = [
+            (each["about"], each["state"], each["amount_cents"], each["reason"])
+            for each in story.json()["items"]
+        ]
+        assert told[-1] == ("return", "waiting", 1750, "rest-of-the-batch")
+    url = f"/appointments/{sent[0][0].appointment_id}/legs/{sent[0][0].id}/write-off"
+    given_up = await client.post(url, json={"reason": "below-threshold"}, headers=keyed(PRACTITIONER))
+    assert given_up.status_code == 200, given_up.text
+    await world.work()
+    assert await states_of(world) == [("written-off", 1000, 0), ("paid", 1750, 0)]
 
 
 async def test_a_bad_line_is_refused_with_field_and_rule_and_the_rest_is_processed(

@@ -15,6 +15,7 @@ from sqlalchemy import (
     String,
     UniqueConstraint,
     false,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -56,7 +57,9 @@ class LineState(StrEnum):
 
     APPLIED = "applied"
     IGNORED = "ignored"
-    WAITING = "waiting"  # for the payment that it takes back, or the reversal that makes room for it
+    WAITING = (
+        "waiting"  # for the payment that it takes back, the reversal that makes room, or its batch's rest
+    )
     REFUSED = "refused"  # of an unknown invoice, or amounts that do not add up
 
 
@@ -359,7 +362,10 @@ class ReturnLine(Base):
     """A line of a payer's return. Its key makes importing it again change nothing."""
 
     __tablename__ = "return_line"
-    __table_args__ = (Index(None, "leg_id"),)
+    __table_args__ = (
+        Index(None, "leg_id"),
+        Index(None, "batch_id", postgresql_where=text("leg_id IS NULL")),
+    )
 
     payer: Mapped[str] = mapped_column(primary_key=True)
     return_id: Mapped[UUID] = mapped_column(primary_key=True)

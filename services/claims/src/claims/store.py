@@ -2,6 +2,7 @@
 
 from calendar import monthrange
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, ClassVar, Final
@@ -157,6 +158,7 @@ class _Held:
     legs: dict[UUID, Leg] = field(default_factory=dict)
     of_acts: dict[tuple[UUID, str], Leg] = field(default_factory=dict)
     waiting: dict[UUID, list[ReturnLine]] = field(default_factory=dict)
+    bank_lines: Sequence[ReturnLine] = ()  # of a whole batch, and waiting
     owing: set[UUID] = field(default_factory=set)  # legs with an open balance
     read: list[object] = field(default_factory=list)  # found by their keys as long as somebody has them
 
@@ -570,29 +572,52 @@ async def lock_claims(session: AsyncSession, appointment_ids: Iterable[UUID]) ->
 
 async def lock_answered(session: AsyncSession, items: Sequence[PayerReturn]) -> None:
     """Everything that lines of returns are about, read and locked at once, however many lines there are."""
-    held = _held(session)
-    batches = select(Batch).where(Batch.id.in_({each.batch_id for each in items}))
-    held.read += await session.scalars(batches)
     named = {(each.biller_id, each.invoice_no) for each in items if each.invoice_no is not None}
     invoices: Sequence[Invoice] = ()
     if named:
         query = select(Invoice).where(tuple_(Invoice.biller_id, Invoice.invoice_no).in_(named))
         invoices = (await session.scalars(query)).all()
+    _held(session).read += invoices
     whole = {each.batch_id for each in items if each.invoice_no is None}
+    await _lock_with_returns(
+        session, {each.batch_id for each in items}, whole=whole, legs={each.leg_id for each in invoices}
+    )
+
+
+async def lock_batch(session: AsyncSession, batch_id: UUID) -> None:
+    """As `lock_answered`, for all that a batch claims."""
+    await _lock_with_returns(session, {batch_id}, whole={batch_id}, legs=set())
+
+
+async def _lock_with_returns(
+    session: AsyncSession, batches: AbstractSet[UUID], *, whole: AbstractSet[UUID], legs: AbstractSet[UUID]
+) -> None:
+    held = _held(session)
+    held.read += await session.scalars(select(Batch).where(Batch.id.in_(batches)))
     concerned = or_(
-        Leg.id.in_({each.leg_id for each in invoices}),
-        Leg.id.in_(select(Submission.leg_id).where(Submission.batch_id.in_(whole))),
+        Leg.id.in_(legs), Leg.id.in_(select(Submission.leg_id).where(Submission.batch_id.in_(whole)))
     )
     await lock_claims(session, await session.scalars(select(Leg.appointment_id).where(concerned)))
     if not held.legs:
         return
     ids = set(held.legs)
-    held.read += [*invoices, *await session.scalars(select(Submission).where(Submission.leg_id.in_(ids)))]
+    submissions = (await session.scalars(select(Submission).where(Submission.leg_id.in_(ids)))).all()
+    held.read += submissions
     held.waiting = {each: [] for each in ids}
-    lines = select(ReturnLine).where(ReturnLine.leg_id.in_(ids), ReturnLine.state == LineState.WAITING)
-    for line in await session.scalars(lines):
+    lines = select(ReturnLine).where(
+        or_(
+            ReturnLine.leg_id.in_(ids),
+            and_(
+                ReturnLine.leg_id.is_(None), ReturnLine.batch_id.in_({each.batch_id for each in submissions})
+            ),
+        ),
+        ReturnLine.state == LineState.WAITING,
+    )
+    found = (await session.scalars(lines.order_by(ReturnLine.imported_at, ReturnLine.line))).all()
+    for line in found:
         if line.leg_id is not None:
             held.waiting[line.leg_id].append(line)
+    held.bank_lines = [each for each in found if each.leg_id is None]
     owing = select(Balance.leg_id).where(Balance.leg_id.in_(ids), Balance.state == BalanceState.OPEN)
     held.owing = set(await session.scalars(owing))
 
@@ -732,6 +757,11 @@ def list_waiting_lines(session: AsyncSession, leg_id: UUID) -> Sequence[ReturnLi
 
 def keep_waiting(session: AsyncSession, line: ReturnLine, leg: Leg) -> None:
     _held(session).waiting[leg.id].append(line)
+
+
+def list_waiting_bank_lines(session: AsyncSession) -> Sequence[ReturnLine]:
+    """Of a whole batch that anything concerns which `lock_answered` or `lock_batch` holds, oldest first."""
+    return _held(session).bank_lines
 
 
 async def find_invoice(session: AsyncSession, biller_id: UUID, invoice_no: str) -> Invoice | None:

@@ -174,6 +174,15 @@ async def settle_rights(context: TaskContext) -> Done:
     return DONE
 
 
+@tasks.on(legs.SETTLE_BANK_LINES)
+async def settle_bank_lines(context: TaskContext) -> Done:
+    resources: Resources = context.resources
+    async with context.finish() as session:
+        batch_id = UUID(context.payload["batch_id"])
+        await returns.settle_bank_lines(session, resources.means, batch_id, now=context.clock.now())
+    return DONE
+
+
 @tasks.on("price-unpriced")
 async def price_unpriced(context: TaskContext) -> Done:
     resources: Resources = context.resources

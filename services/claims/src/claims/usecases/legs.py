@@ -32,6 +32,7 @@ from common.money import Cents
 Deadline = Literal["rights-by", "send-by", "ack-by", "resend-by", "pay-by"]
 
 SEND: Final = "send-leg"
+SETTLE_BANK_LINES: Final = "settle-bank-lines"
 LEFT_WITH_ANOTHER: Final = "left-with-another"
 _PLANNED: Final = "claims.planned"  # in session.info
 _FALL_BACK: Final = timedelta(hours=12)  # before the sending deadline: a degraded claim still leaves in time
@@ -353,6 +354,7 @@ async def dispute(
     leg = await _of_appointment(session, appointment_id, leg_id)
     story.move(session, leg, Move.DISPUTE, now=now, reason=reason)
     history.note(session, appointment_id, "claims.leg-disputed", at=now)
+    await _expect_less(session, leg, now=now)
     return leg
 
 
@@ -367,8 +369,24 @@ async def write_off(
     given_up = Move.ABANDON in allowed(leg.state)
     story.move(session, leg, Move.ABANDON if given_up else Move.WRITE_OFF, now=now, reason=reason)
     history.note(session, appointment_id, "claims.leg-written-off", at=now)
+    await _expect_less(session, leg, now=now)
     await settle_pending(session, await store.get_care_act(session, appointment_id))
     return leg
+
+
+def plan_bank_lines(session: AsyncSession, batch_id: UUID, because_of: str, *, now: datetime) -> None:
+    """Bank lines that wait for the rest of a batch are tried again.
+
+    In a transaction of their own: its claims are to be locked in the order of their appointments.
+    """
+    payload = {"batch_id": str(batch_id)}
+    tasks.add(session, SETTLE_BANK_LINES, f"{batch_id}:{because_of}", due_at=now, payload=payload)
+
+
+async def _expect_less(session: AsyncSession, leg: Leg, *, now: datetime) -> None:
+    submission = await store.find_submission(session, leg.id, attempt=leg.attempt)
+    if submission is not None:
+        plan_bank_lines(session, submission.batch_id, f"{leg.id}:{leg.state.value}", now=now)
 
 
 async def _of_appointment(session: AsyncSession, appointment_id: UUID, leg_id: UUID) -> Leg:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -22,6 +23,7 @@ _PAID: Final = frozenset({State.PAID, State.PARTIALLY_PAID})
 _UNPOSTED: Final = frozenset({LineState.REFUSED, LineState.WAITING})
 _AWAITS_MONEY: Final = frozenset(
     {
+        State.BATCHED,  # whoever pays it has it
         State.SENT,
         State.ACK_TIMEOUT,
         State.ACKED,
@@ -44,6 +46,13 @@ async def import_returns(
     await store.lock_answered(session, [item for item, _ in new])
     for item, line in new:
         await _apply(session, means, item, line, now=now)
+    own = [line for _, line in new if line.leg_id is None and line.state is LineState.WAITING]
+    await _settle_bank_lines(session, means, own, now=now)
+    for each in own:
+        await _tell_waiting(session, each, now=now)
+    for item, _ in new[:1]:
+        for batch_id in {each.batch_id for each in store.list_waiting_bank_lines(session)}:
+            legs.plan_bank_lines(session, batch_id, f"{item.return_id}:{item.line}", now=now)
     return [None if line is None else line.state for line in lines]
 
 
@@ -53,7 +62,7 @@ async def _apply(
     if item.kind is ReturnKind.ACKNOWLEDGEMENT:
         await _acknowledge(session, means, item, line, now=now)
     elif item.kind is ReturnKind.TRANSFER and item.invoice_no is None:
-        await _transfer(session, means, item, line, now=now)
+        await _transfer(session, means, line, now=now)
     else:
         await _apply_to_invoice(session, means, item, line, now=now)
     if line.state in _UNPOSTED and line.leg_id is not None:
@@ -284,13 +293,56 @@ def _accept(session: AsyncSession, leg: Leg, line: ReturnLine, *, now: datetime)
         _end(line, LineState.IGNORED, f"leg-is-{leg.state.value}")
 
 
-async def _transfer(
-    session: AsyncSession, means: Means, item: PayerReturn, line: ReturnLine, *, now: datetime
+async def settle_bank_lines(session: AsyncSession, means: Means, batch_id: UUID, *, now: datetime) -> None:
+    """Tries the waiting bank lines of a batch again: what it is owed has become less."""
+    await store.lock_batch(session, batch_id)
+    lines = [each for each in store.list_waiting_bank_lines(session) if each.batch_id == batch_id]
+    await _settle_bank_lines(session, means, lines, now=now)
+
+
+async def _settle_bank_lines(
+    session: AsyncSession, means: Means, lines: Sequence[ReturnLine], *, now: datetime
 ) -> None:
-    """A bank line: one sum that pays what is still due for every invoice of a batch, or nothing at all."""
-    batch = await store.find_batch(session, item.batch_id)
-    if batch is None or batch.payer != item.payer:
+    waiting = list(lines)
+    while waiting:  # one that pays leaves less for those before it
+        for each in waiting:
+            await _transfer(session, means, each, now=now)
+        left = [each for each in waiting if each.state is LineState.WAITING]
+        if len(left) == len(waiting):
+            return
+        waiting = left
+
+
+async def _tell_waiting(session: AsyncSession, line: ReturnLine, *, now: datetime) -> None:
+    """A bank line that still waits stands in the story of every claim that it may pay."""
+    if line.state is not LineState.WAITING:
+        return
+    for submission, leg in await store.list_batched(session, line.batch_id):
+        if leg.attempt == submission.attempt and leg.state in _AWAITS_MONEY:
+            story.tell(
+                session,
+                leg.appointment_id,
+                "return",
+                line.state.value,
+                now=now,
+                leg=leg,
+                amount_cents=line.amount_cents,
+                reason=line.reason,
+            )
+
+
+async def _transfer(session: AsyncSession, means: Means, line: ReturnLine, *, now: datetime) -> None:
+    """A bank line: one sum that pays what is still due for every invoice of a batch, or nothing at all.
+
+    Less than is due waits for the lines that come with it, a reject or a part payment.
+    """
+    batch = await store.find_batch(session, line.batch_id)
+    if batch is None or batch.payer != line.payer:
         _end(line, LineState.REFUSED, "unknown-batch")
+        return
+    amount = _cents(line)
+    if amount <= 0:
+        _end(line, LineState.REFUSED, "amount-missing")
         return
     due: list[tuple[Stream, Leg, Submission]] = []
     for submission, known in await store.list_batched(session, batch.id):
@@ -301,14 +353,15 @@ async def _transfer(
     left = [Cents(leg.amount_cents - leg.paid_cents) for _, leg, _ in due]
     if not due:
         _end(line, LineState.REFUSED, "nothing-is-due")
-        return
-    if sum(left) != item.amount_cents:
+    elif amount > sum(left):
         _end(line, LineState.REFUSED, "amount-is-not-what-the-batch-is-owed")
-        return
-    for (stream, leg, submission), cents in zip(due, left, strict=True):
-        await _catch_up(session, means, stream, leg, submission, now=now)
-        await _post_payment(session, stream, leg, line, cents, now=now)
-        await _settle_waiting(session, stream, leg, now=now)
+    elif amount < sum(left):
+        _end(line, LineState.WAITING, "rest-of-the-batch")
+    else:
+        for (stream, leg, submission), cents in zip(due, left, strict=True):
+            await _catch_up(session, means, stream, leg, submission, now=now)
+            await _post_payment(session, stream, leg, line, cents, now=now)
+            await _settle_waiting(session, stream, leg, now=now)
 
 
 def _post(

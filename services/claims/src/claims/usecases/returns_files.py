@@ -30,6 +30,7 @@ _FIELDS: Final = {
     "amount-missing": "cents",
     "amount-above-claim": "cents",
     "amount-is-not-what-the-batch-is-owed": "cents",
+    "rest-of-the-batch": "cents",
     "payment": "cents",
     "reversal": "cents",
     "nothing-is-due": "batch_id",
