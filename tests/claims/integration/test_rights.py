@@ -11,6 +11,7 @@ from support.claims import (
     COMPLETED,
     CONTRACTED,
     NIR,
+    NOT_CONTRACTED,
     PATIENT,
     PRACTITIONER,
     STARTS,
@@ -198,10 +199,12 @@ async def test_a_service_that_stays_silent_until_the_deadline_gets_a_degraded_cl
     assert "claims.leg-sent-degraded" in [each["fact"] for each in facts_told.json()["items"]]
 
 
-async def given_failing_at_the_visit(world, payers, given_coverage) -> tuple[Facts, str]:
-    """Case L10: priced with a contracted AMC, and at the visit the fund does not know the number."""
+async def given_failing_at_the_visit(
+    world, payers, given_coverage, *, amc: dict[str, str] = CONTRACTED
+) -> tuple[Facts, str]:
+    """Case L10: priced with an AMC, and at the visit the fund does not know the number."""
     facts = Facts()
-    given = await given_coverage(facts, **COVERED, amc=CONTRACTED)
+    given = await given_coverage(facts, **COVERED, amc=amc)
     await world.work()
     await world.hear(facts.requested(), facts.started())
     await payers.script_rights(service="amo", behaviour="unknown")
@@ -281,6 +284,50 @@ async def test_care_whose_claims_wait_is_priced_again_with_the_rights_that_prove
     }
     published = await verifying_world.published(facts.appointment_id)
     assert [each["revision"] for kind, each in published if kind == "care-priced"] == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "stated", "advance"),
+    [
+        (NOT_CONTRACTED, NOT_CONTRACTED, {"scheme": "alsace-moselle"}, 250),  # 7.50 was captured
+        (CONTRACTED, NOT_CONTRACTED, {"scheme": "alsace-moselle"}, 250),  # nothing was
+    ],
+    ids=["less is due", "more is due"],
+)
+async def test_rights_that_change_the_advance_move_no_money_and_are_left_to_support(
+    verifying_world, payers, client, given_coverage, before, after, stated, advance
+) -> None:
+    facts, etag = await given_failing_at_the_visit(verifying_world, payers, given_coverage, amc=before)
+    parked = [each[:2] for each in await legs_of(client, facts)]
+    told = await verifying_world.published(facts.appointment_id)
+    await payers.script_rights(behaviour="open")
+
+    await given_coverage(facts, etag=etag, nir=OTHER_NIR, birth_date="1985-05-14", amc=after, **stated)
+    await verifying_world.work(rounds=8)
+    verifying_world.clock.shift += timedelta(days=15)
+    await verifying_world.work(rounds=4)
+
+    url = f"/appointments/{facts.appointment_id}"
+    assert await legs_of(client, facts) == [(*each, "rights-pending") for each in parked]
+    assert await verifying_world.published(facts.appointment_id) == told
+    story = (await client.get(f"{url}/story", headers=SUPPORT)).json()["items"]
+    seen = [
+        (each["about"], each["payer_kind"], each["state"], each["amount_cents"])
+        for each in story
+        if each["reason"] == "price-with-rights-differs"
+    ]
+    assert seen[0] == ("care-act", None, "not-priced-again", advance)
+    assert set(seen[1:]) == {("leg", payer, "rights-pending", cents) for payer, cents in parked}
+    ageing = (await client.get("/ageing", headers=SUPPORT)).json()["items"]
+    assert {each["payer"]: each["owed_cents"] for each in ageing}["amo:general"] == 1750
+    care_act = (await client.get(f"{url}/care-act", headers=PATIENT)).json()
+    assert (care_act["rights_pending"], care_act["balances"]) == (True, [])
+
+    for leg in care_act["legs"]:
+        given_up = f"{url}/legs/{leg['id']}/write-off"
+        answer = await client.post(given_up, json={"reason": "refunded"}, headers=keyed(PRACTITIONER))
+        assert (answer.status_code, answer.json()["state"]) == (200, "abandoned"), answer.text
+    assert (await client.get(f"{url}/care-act", headers=PATIENT)).json()["rights_pending"] is False
 
 
 async def test_rights_that_are_never_proven_become_receivables_and_no_charge(

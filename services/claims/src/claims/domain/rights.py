@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Literal
+from typing import Final, Literal
 
 from claims.domain.asking import AmcDeclared, Exemption, ExemptionKind, Insurance
 from claims.domain.pricing import Nir
@@ -26,6 +26,9 @@ class RightsVerdict(StrEnum):
     PROVEN = "proven"
     REFUSED = "refused"
     UNAVAILABLE = "unavailable"
+
+
+SUFFICIENT: Final = frozenset({RightsVerdict.PROVEN, RightsVerdict.UNASKED})  # nothing more to wait for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

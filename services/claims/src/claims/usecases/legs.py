@@ -18,7 +18,7 @@ from claims.domain.claimfile import Claim, ClaimedLine, invoice_no
 from claims.domain.leg import SENDABLE, Move, State, after, allowed
 from claims.domain.pricing import ClaimPart, Inputs, Payer, Priced, price
 from claims.domain.rejects import Again, Family, find_reject
-from claims.domain.rights import RightsVerdict
+from claims.domain.rights import SUFFICIENT, RightsVerdict
 from claims.models import Batch, BatchState, CareAct, Invoice, Leg, Practitioner, Stream, Submission
 from claims.usecases import balances, coverage, insured, pricing, quotes, sealing, story
 from claims.usecases.means import InsuredPerson, Means
@@ -35,6 +35,7 @@ SEND: Final = "send-leg"
 SETTLE_BANK_LINES: Final = "settle-bank-lines"
 LEFT_WITH_ANOTHER: Final = "left-with-another"
 _PLANNED: Final = "claims.planned"  # in session.info
+_UNSENT: Final = frozenset({State.RIGHTS_PENDING, State.READY, State.BATCHED})
 _FALL_BACK: Final = timedelta(hours=12)  # before the sending deadline: a degraded claim still leaves in time
 
 
@@ -298,7 +299,7 @@ async def pass_deadline(
     match deadline:
         case "rights-by" if leg.state is State.RIGHTS_PENDING:
             await _fall_back(session, means, stream, leg, now=now)
-        case "send-by" if leg.attempt <= 1 and leg.state in {State.READY, State.BATCHED}:
+        case "send-by" if leg.attempt <= 1 and leg.state in _UNSENT:
             history.note(session, stream.id, "claims.leg-send-overdue", at=now)
         case "ack-by" if leg.state is State.SENT and leg.attempt == attempt:
             story.move(session, leg, Move.MISS_ACKNOWLEDGEMENT, now=now)
@@ -490,12 +491,20 @@ async def release_parked(
 
 
 async def _fall_back(session: AsyncSession, means: Means, stream: Stream, leg: Leg, *, now: datetime) -> None:
-    """Rights never proven: a silent service gets a degraded claim, a refusal becomes a receivable."""
+    """Rights never proven: a silent service gets a degraded claim, a refusal becomes a receivable.
+
+    Rights that are proven and did not let the claim leave give it another price: it is known to be wrong, and
+    is neither sent nor asked of the patient. Support gives it up, or a corrected coverage lets it leave.
+    """
     act = await store.get_care_act(session, stream.id)
     await store.share_coverage(session, act.patient_id)
     row = await store.find_current_coverage(session, act.patient_id)
     known = await coverage.opened(session, means, row, care_on=act.care_on)
-    if RightsVerdict.REFUSED in known.verdicts_for(leg.payer_kind, care_on=act.care_on):
+    verdicts = known.verdicts_for(leg.payer_kind, care_on=act.care_on)
+    if RightsVerdict.PROVEN in verdicts and verdicts <= SUFFICIENT:
+        history.note(session, stream.id, "claims.leg-kept-from-sending", at=now)
+        return
+    if RightsVerdict.REFUSED in verdicts:
         story.move(session, leg, Move.ASK_PATIENT, now=now, reason="rights-never-proven")
         await balances.open_for_rights(session, means, stream, leg, now=now)
     else:

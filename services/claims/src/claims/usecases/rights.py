@@ -11,7 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from claims import store
 from claims.domain.leg import Move, State
 from claims.domain.pricing import ClaimPart, Payer, PricingRefused
-from claims.domain.rights import PayerKind, RightsAnswer, RightsQuestion, RightsStatus, RightsVerdict
+from claims.domain.rights import (
+    SUFFICIENT,
+    PayerKind,
+    RightsAnswer,
+    RightsQuestion,
+    RightsStatus,
+)
 from claims.models import Leg
 from claims.models import RightsAnswer as RightsAnswerRow
 from claims.usecases import care, coverage, insured, legs, sealing, story
@@ -22,7 +28,6 @@ from common.messaging import history, tasks
 from common.money import Cents
 
 _JUST_AFTER: Final = timedelta(microseconds=1)
-_NEEDED: Final = frozenset({RightsVerdict.PROVEN, RightsVerdict.UNASKED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,8 +153,8 @@ async def settle(session: AsyncSession, means: Means, appointment_id: UUID, *, n
     """Lets claims leave whose rights are proven by now, for the insured person as known now.
 
     Where the rights give the payers other shares, the care is priced again while none of its claims has left
-    and the patient's advance is the same. Else a payer whose share is another one goes on waiting until its
-    deadline, and the others do not wait for it.
+    and the patient's advance is the same. Else a claim whose share is another one goes on waiting, in
+    sight of support, and the others do not wait for it.
     """
     stream = await store.lock_stream(session, appointment_id)
     act = await store.get_care_act(session, appointment_id)
@@ -161,7 +166,7 @@ async def settle(session: AsyncSession, means: Means, appointment_id: UUID, *, n
         each
         for each in of_act
         if each.state is State.RIGHTS_PENDING
-        and known.verdicts_for(each.payer_kind, care_on=act.care_on) <= _NEEDED
+        and known.verdicts_for(each.payer_kind, care_on=act.care_on) <= SUFFICIENT
     ]
     if not pending:
         return
@@ -169,6 +174,7 @@ async def settle(session: AsyncSession, means: Means, appointment_id: UUID, *, n
         inputs, again = await legs.priced_again(session, means, stream, act, known)
     except PricingRefused:
         history.note(session, stream.id, "claims.price-with-rights-refused", at=now)
+        _tell_kept(session, pending, "price-with-rights-refused", now=now)
         return
     parts = {part.payer.value: part for part in again.claim_parts}
     same = [each for each in pending if _share(parts, each) == each.amount_cents]
@@ -184,7 +190,13 @@ async def settle(session: AsyncSession, means: Means, appointment_id: UUID, *, n
         legs.plan_legs(session, stream, act, only_new, known.person, parked=frozenset())
         await legs.open_planned(session, means, now=now)
     else:
-        history.note(session, stream.id, "claims.price-with-rights-differs", at=now)
+        reason = "price-with-rights-differs"
+        history.note(session, stream.id, f"claims.{reason}", at=now)
+        due = again.advance_cents
+        story.tell(
+            session, stream.id, "care-act", "not-priced-again", now=now, amount_cents=due, reason=reason
+        )
+        _tell_kept(session, [each for each in pending if each not in same], reason, now=now)
         leaving = same
     if not leaving:
         return
@@ -194,6 +206,21 @@ async def settle(session: AsyncSession, means: Means, appointment_id: UUID, *, n
         leg = await store.lock_leg(session, each.id)
         await legs.release_parked(session, means, stream, leg, person, now=now)
     await legs.settle_pending(session, act)
+
+
+def _tell_kept(session: AsyncSession, kept: Sequence[Leg], reason: str, *, now: datetime) -> None:
+    """Why claims go on waiting although the rights are proven, for support to see."""
+    for leg in kept:
+        story.tell(
+            session,
+            leg.appointment_id,
+            "leg",
+            leg.state.value,
+            now=now,
+            leg=leg,
+            amount_cents=leg.amount_cents,
+            reason=reason,
+        )
 
 
 def _share(parts: Mapping[str, ClaimPart], leg: Leg) -> Cents | None:
