@@ -221,6 +221,56 @@ async def test_a_silent_payer_gets_the_file_again_after_two_working_days(
     assert (leg["state"], leg["attempt"]) == ("paid", 2)
 
 
+async def test_a_file_whose_acknowledgement_is_late_leaves_again_and_is_paid_once(
+    paying_world, payers, client, given_coverage
+) -> None:
+    """The second sending earns "already paid", before the money of the first one: no balance comes of it."""
+    facts = Facts()
+    await given_coverage(facts, **COVERED, amc=CONTRACTED)
+    for payer in ("amo", "amc"):
+        late = {"behaviour": "late-acknowledgement", "delay_seconds": 6 * 86_400}
+        await payers.script(payer=payer, times=1, **late)
+    await paying_world.hear(facts.requested(), facts.completed())
+    await paying_world.work(rounds=2)
+    seen = []
+    for _ in range(20):
+        paying_world.clock.shift += timedelta(days=1)
+        await paying_world.work(rounds=3)
+        care_act = await read_care_act(client, facts)
+        assert care_act["balances"] == []
+        seen.append({leg["payer_kind"]: leg["state"] for leg in care_act["legs"]})
+
+    assert [leg[1:] for leg in shown_legs(care_act)] == [(1750, "paid"), (750, "paid")]
+    assert [leg["attempt"] for leg in care_act["legs"]] == [2, 2]
+    for payer in ("amo", "amc"):
+        assert "rejected" in [each[payer] for each in seen]
+    async with paying_world.sessions() as session:
+        posted = (await session.scalars(select(Posting.amount_cents).order_by(Posting.id))).all()
+    assert list(posted) == [1750, 750]
+    story = await client.get(f"/appointments/{facts.appointment_id}/story?limit=100", headers=SUPPORT)
+    assert "ack-timeout" in [each["state"] for each in story.json()["items"]]
+
+
+async def test_an_invoice_that_the_amc_calls_paid_is_nobodys_balance_and_can_be_enquired_about(
+    paying_world, payers, client, given_coverage
+) -> None:
+    facts = Facts()
+    await given_coverage(facts, **COVERED, amc=CONTRACTED)
+    await payers.script(payer="amc", behaviour="reject", code="7001-003")
+    await paying_world.hear(facts.requested(), facts.completed())
+    await paying_world.work(rounds=6)
+    care_act = await read_care_act(client, facts)
+    leg = care_act["legs"][1]
+    url = f"/appointments/{facts.appointment_id}/legs/{leg['id']}"
+
+    again = await client.post(f"{url}/correction", headers=keyed(PRACTITIONER))
+    asked = await client.post(f"{url}/dispute", json={"reason": "not-paid"}, headers=keyed(SUPPORT))
+
+    assert (leg["state"], leg["reject_code"], care_act["balances"]) == ("rejected", "7001-003", [])
+    assert (again.status_code, again.json()["type"]) == (409, "urn:problem:leg-never-sent-again")
+    assert (asked.status_code, asked.json()["state"]) == (200, "disputed")
+
+
 async def test_a_late_payer_is_marked_late_and_then_paid(
     paying_world, payers, client, given_coverage
 ) -> None:
@@ -290,6 +340,28 @@ async def test_money_taken_back_after_the_payment(paying_world, payers, client, 
     assert (leg["state"], leg["paid_cents"], leg["reversed_cents"]) == ("reversed", 0, 1750)
     kinds = [kind for kind, _ in await paying_world.published(facts.appointment_id)]
     assert kinds[-2:] == ["leg-paid", "leg-reversed"]
+
+
+@pytest.mark.parametrize(("cents", "left"), [(None, 0), (500, 1250)])
+async def test_money_taken_back_long_after_the_payment(
+    paying_world, payers, client, given_coverage, cents, left
+) -> None:
+    facts = Facts()
+    await given_coverage(facts, **COVERED)
+    await paying_world.hear(facts.requested(), facts.completed())
+    await paying_world.work(rounds=4)
+    [paid] = (await read_care_act(client, facts))["legs"]
+    paying_world.clock.shift += timedelta(days=90)
+
+    back = {"payer": "amo:general", "invoice_no": paid["attempts"][0]["invoice_no"], "cents": cents}
+    taken = await payers.controls.post("/reversals", json=back)
+    await paying_world.work(rounds=2)
+
+    assert (paid["state"], taken.status_code) == ("paid", 202)
+    [leg] = (await read_care_act(client, facts))["legs"]
+    assert (leg["state"], leg["paid_cents"], leg["reversed_cents"]) == ("reversed", left, 1750 - left)
+    kind, told = (await paying_world.published(facts.appointment_id))[-1]
+    assert (kind, told["reversed_cents"]) == ("leg-reversed", 1750 - left)
 
 
 async def given_sent_leg(world, given_coverage, facts) -> tuple[Leg, Submission]:

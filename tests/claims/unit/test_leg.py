@@ -49,6 +49,7 @@ EXITS = {
         State.ABANDONED,
         State.PAID,
         State.PARTIALLY_PAID,
+        State.DISPUTED,
     },
     State.CORRECTED: {State.READY},
     State.PAYMENT_LATE: {State.PAID, State.PARTIALLY_PAID, State.REJECTED, State.DISPUTED},

@@ -59,8 +59,8 @@ class Move(StrEnum):
 
 # Ours, beyond the drawn exits: a late acknowledgement (ACK_TIMEOUT -> ACKED: the payer has the file after
 # all, sending again would only earn "already paid"); a reversal of a part payment; money after a reject, a
-# reversal or in a dispute (a later regularisation); an accepted claim that is not paid in time; a dispute
-# that is given up.
+# reversal or in a dispute (a later regularisation); an accepted claim that is not paid in time; an enquiry
+# about a reject ("already paid", of an invoice that is not); a dispute that is given up.
 _MOVES: Final[Mapping[State, Mapping[Move, State]]] = {
     State.DRAFT: {
         Move.AWAIT_RIGHTS: State.RIGHTS_PENDING,
@@ -112,6 +112,7 @@ _MOVES: Final[Mapping[State, Mapping[Move, State]]] = {
         Move.ABANDON: State.ABANDONED,
         Move.PAY: State.PAID,
         Move.PAY_PARTLY: State.PARTIALLY_PAID,
+        Move.DISPUTE: State.DISPUTED,
     },
     State.CORRECTED: {Move.PREPARE: State.READY},
     State.PAYMENT_LATE: {

@@ -351,7 +351,7 @@ async def correct(
 async def dispute(
     session: AsyncSession, appointment_id: UUID, leg_id: UUID, *, reason: str, now: datetime
 ) -> Leg:
-    """What a payer has not paid, or has taken back, is contested. Raises LegMoveRefused, LegUnknown."""
+    """What a payer has not paid, rejects or takes back is contested. Raises LegMoveRefused, LegUnknown."""
     leg = await _of_appointment(session, appointment_id, leg_id)
     story.move(session, leg, Move.DISPUTE, now=now, reason=reason)
     history.note(session, appointment_id, "claims.leg-disputed", at=now)

@@ -282,7 +282,7 @@ async def _reject(
         }
     )
     outbox.add(session, stream, rejected, now=now)
-    if leg.payer_kind == Payer.AMC.value:
+    if leg.payer_kind == Payer.AMC.value and reject.again is not Again.NEVER:  # else it is paid, it says
         await balances.open_for_leg(session, means, stream, leg, now=now)
 
 
