@@ -26,8 +26,9 @@ from common.messaging.routes import Routes
 from common.messaging.tables import OutboxRow
 from common.messaging.task_worker import Performed, run_due
 from common.wake import LocalWake
-from simulators.payers import Books, create_controls
 from simulators.payers import create_app as create_payers
+from simulators.payers import create_controls
+from simulators.payers_books import Books
 from support.claims import ACCOUNT, GATEWAY_KEY, ISSUER, PATIENT, RPPS, Facts, settings_for
 from support.fixtures import database_of
 from support.postgres import Server

@@ -5,9 +5,9 @@ import re
 from pathlib import Path
 from typing import get_args
 
-from simulators import payers, payers_rights
+from simulators import payers_messages, payers_rights
 from simulators.card_provider_cards import TEST_CARDS
-from simulators.payers import Script
+from simulators.payers_messages import Script
 from simulators.payers_rights import RightsScript
 
 PAGE = (Path(__file__).parents[2] / "docs/simulators.md").read_text(encoding="utf-8")
@@ -18,7 +18,7 @@ def test_every_behaviour_of_the_payers_has_a_row() -> None:
     heading, *rows = re.findall(r"^\| `([a-z-]+)` \|", section.partition("\n## ")[0], re.MULTILINE)
 
     assert heading == "behaviour"
-    assert set(rows) == set(get_args(payers.Behaviour))
+    assert set(rows) == set(get_args(payers_messages.Behaviour))
 
 
 def test_every_answer_of_the_rights_services_is_named() -> None:
