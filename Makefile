@@ -20,7 +20,7 @@ on = $(filter-out 0 no false,$($(1)))
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup lock fmt lint types imports contracts migrations contracts-lint rules check test run bench docs release migrate migration \
-	drill documents-check fuzz clients contract-stage clean
+	drill documents-check fuzz clients examples contract-stage clean
 
 help:  ## this list
 	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
@@ -98,7 +98,10 @@ migrations: .state/setup  ## the migrations make what the models say, from one h
 contracts-lint:  ## spectral, redocly and the AsyncAPI parser find nothing in the documents; needs node
 	@sh tools/openapi_rules/lint.sh
 
-contract-stage: .state/setup  ## contracts-lint, clients and fuzz with their figures; ARGS="--document docs/contracts.md" writes them there
+examples: .state/setup  ## docs/openapi/examples from a platform that is called; ARGS=--check writes none, ARGS=--all all
+	@$(BIN)/python -m tools.examples $(ARGS)
+
+contract-stage: .state/setup  ## contracts-lint, examples, clients and fuzz with their figures; ARGS="--document docs/contracts.md" writes them there
 	@$(BIN)/python -m tools.contract_stage $(ARGS)
 
 docs: .state/setup  ## schemas, examples, events.md, AsyncAPI and OpenAPI from the models; the site in build/site

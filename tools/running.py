@@ -20,8 +20,11 @@ def report_of(data: Path) -> Path:
 
 
 @contextmanager
-def platform(data: Path) -> Iterator[str]:
-    """Its address; `data` keeps what it stores, its log and the report of its journeys lie beside."""
+def platform(data: Path, *, record: Path | None = None) -> Iterator[str]:
+    """Its address; `data` keeps what it stores, its log and the report of its journeys lie beside.
+
+    What is asked and answered goes into the file `record`.
+    """
     port = free_ports(1)[0]
     print("starting a platform; it plays the journeys first ...", flush=True)
     log = data.with_suffix(".txt")
@@ -29,6 +32,7 @@ def platform(data: Path) -> Iterator[str]:
     with log.open("w", encoding="utf-8") as output:
         command = [sys.executable, "-m", "local", "--data", str(data), "--port", str(port)]
         command += ["--report", str(report_of(data))]
+        command += ["--record", str(record)] if record else []
         child = subprocess.Popen(command, stdout=output, stderr=output)
     try:
         deadline = time.monotonic() + _START_SECONDS

@@ -1,6 +1,7 @@
 """Each of our own lint rules finds what it is for: a rule that cannot fail would keep nothing."""
 
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from copy import deepcopy
@@ -132,6 +133,73 @@ def test_every_rule_of_our_own_is_tried() -> None:
     ours = {line.strip().removesuffix(":") for line in lines if line.startswith("  ") and line.endswith(":")}
 
     assert {each for each in ours if not each.startswith(("given", "then"))} == set(BREAKS)
+
+
+REDOCLY_BREAKS: dict[str, Callable[[Json], Any]] = {
+    "no-invalid-media-type-examples": lambda document: _card(document)["requestBody"]["content"][
+        "application/json"
+    ]["examples"]["journey"]["value"].clear(),
+    "no-invalid-schema-examples": lambda document: document["components"]["schemas"]["PaymentRead"].update(
+        examples=["no payment"]
+    ),
+    "no-invalid-parameter-examples": lambda document: _card(document)["parameters"][0].update(example=7),
+    "no-unused-components": lambda document: document["components"]["schemas"].update(
+        Nobody={"type": "object", "description": "nobody refers to it"}
+    ),
+    "operation-4xx-problem-details-rfc7807": lambda document: _card(document)["responses"].update(
+        {"422": {"description": "Refused", "content": {"application/json": {}}}}
+    ),
+    "operation-description": lambda document: _card(document).pop("description"),
+    "operation-operationId-url-safe": lambda document: _card(document).update(operationId="add card"),
+    "parameter-description": lambda document: _card(document)["parameters"][0].pop("description"),
+    "paths-kebab-case": lambda document: document["paths"].update(
+        {"/payment/v1/allCards": document["paths"].pop("/payment/v1/cards")}
+    ),
+    "response-contains-header": lambda document: _card(document)["responses"]["201"].pop("headers"),
+    "tag-description": lambda document: document["tags"][0].pop("description"),
+    "tags-alphabetical": lambda document: document["tags"].reverse(),
+}
+
+
+@pytest.fixture(scope="module")
+def redocly_findings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
+    """As `findings`, of redocly."""
+    folder = tmp_path_factory.mktemp("redocly")
+    sound = json.loads((ROOT / "docs/openapi/payment.json").read_text(encoding="utf-8"))
+    for rule in ["", *REDOCLY_BREAKS]:
+        document = deepcopy(sound)
+        if rule:
+            REDOCLY_BREAKS[rule](document)
+        (folder / f"document-{rule}.json").write_text(json.dumps(document), encoding="utf-8")
+    settings = ["--config", NODE / "rules/redocly.yaml", "--format", "json", "--max-problems", "1000"]
+    command = [NODE / "node_modules/.bin/redocly", "lint", *sorted(folder.iterdir()), *settings]
+    quiet = ["env", "NO_UPDATE_NOTIFIER=1", "REDOCLY_SUPPRESS_UPDATE_NOTICE=true"]
+    done = subprocess.run([*quiet, *command], capture_output=True, text=True, timeout=120, check=False)
+    found: dict[str, set[str]] = {rule: set() for rule in ["", *REDOCLY_BREAKS]}
+    left = done.stdout.strip()
+    while left:  # one report for each document
+        report, end = json.JSONDecoder().raw_decode(left)
+        left = left[end:].strip()
+        for each in report["problems"]:
+            rule = Path(each["location"][0]["source"]["ref"]).stem.removeprefix("document-")
+            found[rule].add(each["ruleId"])
+    return found
+
+
+def test_redocly_finds_nothing_in_the_document(redocly_findings: dict[str, set[str]]) -> None:
+    assert redocly_findings[""] == set()
+
+
+@pytest.mark.parametrize("rule", list(REDOCLY_BREAKS))
+def test_redocly_finds_what_a_rule_is_for(redocly_findings: dict[str, set[str]], rule: str) -> None:
+    assert rule in redocly_findings[rule]
+
+
+def test_every_rule_that_redocly_is_given_is_tried() -> None:
+    text = (ROOT / "tools/openapi_rules/redocly.yaml").read_text(encoding="utf-8")
+    given = set(re.findall(r"^  ([a-z0-9A-Z-]+):(?! off)", text, re.MULTILINE))
+
+    assert given == set(REDOCLY_BREAKS)
 
 
 @pytest.mark.parametrize("sound", [True, False])

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Coroutine
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -40,7 +41,10 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=_PORT)
     parser.add_argument("--data", type=Path, metavar="DIRECTORY", help="where the platform keeps its data")
     parser.add_argument("--again", action="store_true", help="play the journeys anew, beside those of before")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="what is asked and answered, a line each")
     arguments = parser.parse_args()
+    if arguments.record and arguments.processes:
+        parser.error("--record needs everything in one process")
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=_WIDTH)
@@ -89,7 +93,7 @@ async def _run(arguments: argparse.Namespace, directory: Path, console: Console)
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, interrupted.set)
     console.print("starting PostgreSQL, broker, simulators and four services ...")
-    start = in_processes if arguments.processes else in_one_process
+    start = in_processes if arguments.processes else partial(in_one_process, record=arguments.record)
     async with start(directory, port=arguments.port) as platform:
         console.print(f"ready in {time.monotonic() - began:.1f} s: {platform.addresses.front}")
         if platform.republished:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from local.paths import REPOSITORY
 
-_EXAMPLES: Final = REPOSITORY / "docs/openapi/examples"
+EXAMPLES: Final = REPOSITORY / "docs/openapi/examples"
 
 
 def operations(document: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -20,7 +20,7 @@ def operations(document: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str
 def illustrate(document: Mapping[str, Any]) -> None:
     """Adds what was really sent and answered in the journeys; the linter names operations without."""
     for _, _, operation in operations(document):
-        path = _EXAMPLES / f"{operation['operationId']}.json"
+        path = EXAMPLES / f"{operation['operationId']}.json"
         if not path.exists():
             continue
         recorded = json.loads(path.read_text(encoding="utf-8"))

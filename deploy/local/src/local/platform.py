@@ -34,9 +34,10 @@ from local.configuration import (
     settings_of,
 )
 from local.errors import LocalError
-from local.front import Front, start_lifespan
+from local.front import App, Front, start_lifespan
 from local.kept_clock import KeptClock
 from local.paths import REPOSITORY
+from local.recording import Recording
 from local.reference_pages import of_app, reference_pages
 from local.republish import republish, topics_with_partitions
 from local.simulators import mount_simulators
@@ -112,8 +113,13 @@ async def check_connections(database: postgres.Postgres) -> None:
 
 
 @asynccontextmanager
-async def in_one_process(directory: Path, *, port: int) -> AsyncIterator[Platform]:
-    """Everything in this process but the database server and the broker; both end with it."""
+async def in_one_process(
+    directory: Path, *, port: int, record: Path | None = None
+) -> AsyncIterator[Platform]:
+    """Everything in this process but the database server and the broker; both end with it.
+
+    What is asked and answered goes into the file `record`.
+    """
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(claim_port(port))
         kept = Secrets.kept_in(directory)
@@ -153,14 +159,15 @@ async def in_one_process(directory: Path, *, port: int) -> AsyncIterator[Platfor
             run = import_module(f"{service}.worker").run
             workers.append(partial(run, settings, clock=clock, wake=wake, stop=stop))
         front.mount("/docs", reference_pages(documents))
-        async with serving(front, listener), _working(workers, stop):
+        app = Recording(front, record) if record else front
+        async with serving(app, listener), _working(workers, stop):
             # with the workers at work: they make room for the next portion
             republished = await republish(dsns, broker.bootstrap_servers)
             yield Platform(addresses, clock, database, directory, republished)
 
 
 @asynccontextmanager
-async def serving(front: Front, listener: socket.socket) -> AsyncIterator[None]:
+async def serving(front: App, listener: socket.socket) -> AsyncIterator[None]:
     config = uvicorn.Config(front, lifespan="off", log_config=None, access_log=False)
     server = Server(config)
     async with asyncio.TaskGroup() as group:
