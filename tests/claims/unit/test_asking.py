@@ -1,7 +1,7 @@
 """What is known becomes the question the calculator takes, and nothing is invented that counts."""
 
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 
@@ -124,3 +124,23 @@ def test_every_profession_of_the_events_can_be_priced(profession) -> None:
     priced = price(inputs_of(asked, COVERED, care_on=ON, booked_on=None, tables=TABLES), TABLES)
 
     assert (priced.advance_cents, priced.sheet_mode.value) == (6000, "INVOICE")
+
+
+@pytest.mark.parametrize(
+    ("windows", "expected"),
+    [
+        ([(date(2030, 7, 1), date(2030, 11, 1))], (date(2030, 7, 1), date(2030, 11, 1))),  # still to come
+        ([(ON, ON)], (ON, ON)),
+        ([(date(2030, 7, 1), date(2030, 11, 1)), (ON, ON)], (ON, ON)),
+        ([(date(2020, 5, 1), ON - timedelta(days=1))], None),  # of another pregnancy
+        ([(date(2030, 7, 1), None)], (date(2030, 7, 1), date(2030, 7, 2))),
+    ],
+)
+def test_a_maternity_window_is_told_until_it_has_ended(windows, expected) -> None:
+    exemptions = tuple(
+        Exemption(kind=ExemptionKind.MATERNITY, first_on=first, last_on=last) for first, last in windows
+    )
+
+    found = exemptions_at(Insurance(exemptions=exemptions), care_on=ON, related=False).maternity
+
+    assert (found and (found.first_on, found.last_on)) == expected

@@ -592,3 +592,28 @@ def test_a_maternity_window_may_be_one_day() -> None:
     day = date(2025, 3, 10)
 
     assert "B2" in rules(priced(exemptions=Exemptions(maternity=MaternityWindow(day, day))))
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, False),
+        ({"exemptions": Exemptions(maternity_list=True)}, True),  # a row of the exemptions
+        ({"acts": (ActLine("TCG"), ActLine("MOP")), "born_on": date(1940, 1, 1)}, True),  # the age of an act
+        ({"acts": (ActLine("TCG"), ActLine("MEG")), "born_on": date(2022, 1, 1)}, False),  # only the tariff
+    ],
+)
+def test_a_price_that_rests_on_an_unconfirmed_row_says_so(changes: dict[str, Any], told: bool) -> None:  # noqa: FBT001
+    fee = Cents(3000 if "acts" in changes else 2500)
+
+    answer = priced(care_on=date(2025, 3, 10), fee_cents=fee, pathway=Pathway.REFERRED, **changes)
+
+    assert (WarningCode.UNCONFIRMED_RULE in answer.warnings) is told
+
+
+def test_every_warning_has_its_sentences() -> None:
+    answer = priced(care_on=date(2025, 3, 10), exemptions=Exemptions(maternity_list=True))
+
+    assert [each.code for each in answer.explanations if "warning" in each.code] == [
+        f"warning/{warning.value}" for warning in answer.warnings
+    ]

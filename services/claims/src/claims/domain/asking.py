@@ -192,18 +192,27 @@ def amc_at(insurance: Insurance, *, care_on: date, tables: Tables) -> Amc:
 
 
 def exemptions_at(insurance: Insurance, *, care_on: date, related: bool) -> Exemptions:
-    """The exemptions that hold on the care date; `related`: the care is for the long-term illness."""
+    """The exemptions that hold on the care date; `related`: the care is for the long-term illness.
+
+    A window of maternity that is still to come is told too: it explains why the ordinary rate holds (B2n).
+    """
     holding = {each.kind: each for each in insurance.exemptions if each.holds(care_on)}
-    maternity = holding.get(ExemptionKind.MATERNITY)
     ald = ExemptionKind.ALD in holding
     return Exemptions(
         ald=ald and related,
         ald_unrelated=ald and not related,
-        maternity=(
-            MaternityWindow(maternity.first_on, maternity.last_on or care_on + timedelta(days=1))
-            if maternity
-            else None
-        ),
+        maternity=_maternity_window(insurance, care_on=care_on),
         css=ExemptionKind.CSS in holding,
         ame=ExemptionKind.AME in holding,
     )
+
+
+def _maternity_window(insurance: Insurance, *, care_on: date) -> MaternityWindow | None:
+    """The one that reaches the care date, else the next one."""
+    windows = [
+        MaternityWindow(each.first_on, each.last_on or max(each.first_on, care_on) + timedelta(days=1))
+        for each in insurance.exemptions
+        if each.kind is ExemptionKind.MATERNITY
+    ]
+    left = [each for each in windows if each.last_on >= care_on]
+    return min(left, key=lambda window: window.first_on, default=None)

@@ -86,7 +86,7 @@ __all__ = [
     "priced_to_json",
 ]
 
-ENGINE_VERSION: Final = "1"  # goes up when the same question on the same tables could get another answer
+ENGINE_VERSION: Final = "2"  # goes up when the same question on the same tables could get another answer
 
 
 def price(

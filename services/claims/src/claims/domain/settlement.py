@@ -17,6 +17,7 @@ from claims.domain.tables import Book
 from common.money import WHOLE, Cents, share
 
 ZERO = Cents(0)
+UNCONFIRMED = "U"
 
 
 class Settled(NamedTuple):
@@ -183,7 +184,10 @@ def _reimbursed(situation: Situation, coded: Coded, verdict: Reimbursability) ->
         indicator=verdict.indicator,
         claim_code=rate.claim_code,
         steps=steps,
-        warnings=_warnings(situation, coded, verdict, rate, third_party, cut, kept),
+        warnings=[
+            *_warnings(situation, coded, verdict, rate, third_party, cut, kept),
+            *_unconfirmed_rules(situation, coded, steps),
+        ],
     )
 
 
@@ -290,7 +294,7 @@ def _warnings(
         ),
         (
             WarningCode.UNCONFIRMED_TARIFF,
-            "U" in [line.row.confidence for line in coded.lines if line.row is not None],
+            UNCONFIRMED in [line.row.confidence for line in coded.lines if line.row is not None],
         ),
         (WarningCode.PF_UNCONFIRMED, covid and kept.amount_cents > 0),
         (
@@ -301,3 +305,16 @@ def _warnings(
         (WarningCode.THIRD_PARTY_PAYMENT_IMPOSED, third_party.imposed),
     )
     return [*verdict.warnings, *[warning for warning, holds in applies if holds]]
+
+
+def _unconfirmed_rules(situation: Situation, coded: Coded, steps: list[Step]) -> list[WarningCode]:
+    """Rates, exemptions and conditions of acts; tariffs and surcharges have warnings of their own."""
+    on, acts = situation.inputs.care_on, situation.book.acts
+    conditions = [acts.find((line.code,), on=on) for line in coded.lines if line.row is not None]
+    confidences = [row.confidence for row in conditions if row is not None]
+    confidences += [
+        step.row.confidence
+        for step in steps
+        if step.row is not None and step.row.table not in {"tariffs", "surcharges"}
+    ]
+    return [WarningCode.UNCONFIRMED_RULE] if UNCONFIRMED in confidences else []
