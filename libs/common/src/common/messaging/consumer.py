@@ -1,8 +1,9 @@
 """The loop of a reading service: takes records off the log, has them applied, and only then moves the offset.
 
-One transaction is a batch of one partition in the order of its offsets, or after an error in it one record.
-Partitions run side by side in a few lanes. A partition in work is paused, so the loop keeps reading the
-others and the group keeps its member, however long a database is away. What ends how: see delivery.py.
+Partitions run side by side in a few lanes. One transaction is what waits for a lane, of one topic and of each
+partition in the order of its offsets: the more comes in, the more share a commit. After an error in it, it
+is one record. A partition in work is paused, so the loop keeps reading the others and the group keeps its
+member, however long a database is away. What ends how: see delivery.py.
 """
 
 import asyncio
@@ -58,6 +59,32 @@ class _Partition:
         self.idle.set()
 
 
+@dataclass(eq=False, slots=True)
+class _Portion:
+    """Records of a partition that wait for their lane; `outcomes` once they are applied."""
+
+    partition: _Partition
+    records: Sequence[LogRecord]
+    outcomes: Sequence[Outcome] | None = None
+
+
+@dataclass(slots=True)
+class _Lane:
+    busy: asyncio.Lock = field(default_factory=asyncio.Lock)
+    waiting: list[_Portion] = field(default_factory=list)
+
+    def take(self, first: _Portion, *, most: int) -> list[_Portion]:
+        """`first`, and as many others of its topic as fit into one transaction."""
+        taken, records = [first], len(first.records)
+        for each in self.waiting:
+            fits = records + len(each.records) <= most and not each.partition.revoked.is_set()
+            if each is not first and fits and each.partition.id.topic == first.partition.id.topic:
+                taken.append(each)
+                records += len(each.records)
+        self.waiting = [each for each in self.waiting if each not in taken]
+        return taken
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     lanes: int = 4  # how many transactions run side by side: less than the pool has connections
@@ -88,7 +115,7 @@ class Consumer:
         self._metrics = metrics
         self._open_log = open_log or (lambda: KafkaLog(service, kafka))
         # Partitions of one number share a lane on every topic: their records are about the same appointments.
-        self._lanes = [asyncio.Lock() for _ in range(self._limits.lanes)]
+        self.lanes = [_Lane() for _ in range(self._limits.lanes)]
         self._partitions: dict[TopicPartition, _Partition] = {}
         self._current: Log | None = None
         self._settled = asyncio.Event()
@@ -214,6 +241,8 @@ class Consumer:
                 self._reached()
                 for each, (position, end) in lags.items():
                     self._measure(each, position, end)
+            if self._halted is not None:  # a redrive tells nobody, and records need not come
+                await self._check_parked()
             await asyncio.sleep(_WATCH_EVERY)
 
     # one partition
@@ -233,27 +262,41 @@ class Consumer:
 
     async def _apply_batch(self, partition: _Partition, records: Sequence[LogRecord]) -> bool:
         """False: nothing more of this partition."""
-        if partition.revoked.is_set():
-            return False
-        if len(records) > 1:
-            try:
-                async with self._lane(partition):
-                    outcomes = await deliver_batch(
-                        [self._record(partition, each) for each in records],
-                        self._routes,
-                        self._sessions,
-                        now=self._clock.now(),
-                        metrics=self._metrics,
-                    )
-            except Exception as error:  # noqa: BLE001  whatever it is, going one by one finds the record
-                _log.info("a batch of %s goes one by one: %s", partition.id.topic, type(error).__name__)
-            else:
-                self._settle(partition, records, outcomes)
-                return True
+        lane, portion = self._lane(partition), _Portion(partition, records)
+        lane.waiting.append(portion)
+        try:
+            async with lane.busy:
+                if portion in lane.waiting:  # else another one has taken it along
+                    if partition.revoked.is_set():
+                        return False
+                    await self._apply_together(lane.take(portion, most=self._limits.batch))
+        finally:
+            if portion in lane.waiting:
+                lane.waiting.remove(portion)
+        if portion.outcomes is not None:
+            self._settle(partition, records, portion.outcomes)
+            return True
         for each in records:
             if partition.revoked.is_set() or not await self._apply_one(partition, each):
                 return False
         return True
+
+    async def _apply_together(self, portions: Sequence[_Portion]) -> None:
+        """In one transaction; where it fails, whatever it is, going one by one finds the record."""
+        records = [self._record(each.partition, raw) for each in portions for raw in each.records]
+        if len(records) == 1:
+            return
+        now = self._clock.now()
+        try:
+            outcomes = await deliver_batch(
+                records, self._routes, self._sessions, now=now, metrics=self._metrics
+            )
+        except Exception as error:  # noqa: BLE001
+            topic = portions[0].partition.id.topic
+            _log.info("a batch of %s goes one by one: %s", topic, type(error).__name__)
+            return
+        for each in portions:
+            each.outcomes, outcomes = outcomes[: len(each.records)], outcomes[len(each.records) :]
 
     async def _apply_one(self, partition: _Partition, raw: LogRecord) -> bool:
         record = self._record(partition, raw)
@@ -261,7 +304,7 @@ class Consumer:
         reason: str | None = None  # of giving up
         while True:
             try:
-                async with self._lane(partition):
+                async with self._lane(partition).busy:
                     now = self._clock.now()
                     if reason is None:
                         outcome = await deliver(
@@ -304,9 +347,9 @@ class Consumer:
             if outcome.ending is Ending.IGNORED:
                 self._metrics.count("consumer_ignored_total", topic=partition.id.topic, reason=outcome.code)
 
-    def _lane(self, partition: _Partition) -> asyncio.Lock:
+    def _lane(self, partition: _Partition) -> _Lane:
         number: int = partition.id.partition
-        return self._lanes[number % len(self._lanes)]
+        return self.lanes[number % len(self.lanes)]
 
     def _record(self, partition: _Partition, raw: LogRecord) -> Record:
         return Record(

@@ -23,6 +23,9 @@ from common.settings import KafkaSettings, PostgresSettings
 from common.telemetry import Metrics
 from common.wake import Wake
 
+# What waits for a lane shares a commit, so few of them are fast under load; the second one goes on while a
+# transaction of the first waits for a row.
+_LANES: Final = 2
 _DRAIN: Final = 25.0  # seconds from SIGTERM to the end
 _MEASURE_EVERY: Final = 5.0
 _KEEP_HOUSE_EVERY: Final = 3600.0
@@ -99,7 +102,8 @@ async def run_worker(  # noqa: PLR0913  the one place where all parts meet
     dsn = postgres.dsn.get_secret_value()
     # Half of the pool for the consumer, half for tasks: neither waits for the other's connections.
     share = max(1, postgres.worker_pool // 2)
-    consumer = Consumer(service, routes, sessions, kafka, clock, limits=Limits(lanes=share), metrics=metrics)
+    limits = Limits(lanes=min(_LANES, share))
+    consumer = Consumer(service, routes, sessions, kafka, clock, limits=limits, metrics=metrics)
     worker = TaskWorker(
         service,
         tasks,
