@@ -251,6 +251,18 @@ async def test_a_file_whose_acknowledgement_is_late_leaves_again_and_is_paid_onc
     assert "ack-timeout" in [each["state"] for each in story.json()["items"]]
 
 
+@pytest.mark.parametrize(
+    "body", [b"{{{", b"\xff\xfe", b"[" * 90_000, b"9" * 5000, b'{"a": 1}'], ids=lambda body: repr(body[:5])
+)
+async def test_what_is_sent_where_no_body_belongs_is_ignored(world, client, given_coverage, body) -> None:
+    leg, _ = await given_sent_leg(world, given_coverage, Facts())
+    url = f"/appointments/{leg.appointment_id}/legs/{leg.id}/correction"
+
+    answer = await client.post(url, headers=keyed(SUPPORT), content=body)
+
+    assert (answer.status_code, answer.json()["type"]) == (409, "urn:problem:leg-move-refused")
+
+
 async def test_an_invoice_that_the_amc_calls_paid_is_nobodys_balance_and_can_be_enquired_about(
     paying_world, payers, client, given_coverage
 ) -> None:

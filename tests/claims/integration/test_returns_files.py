@@ -254,11 +254,12 @@ async def test_a_line_that_fails_leaves_those_beside_it_alone(world, given_cover
     sent = await given_sent(world, given_coverage, 2)
     fine = line(1, ReturnKind.PAYMENT, sent[0], amount_cents=Cents(1750))
     impossible = line(2, ReturnKind.PAYMENT, sent[1], amount_cents=Cents(2**70))
+    after_it = line(3, ReturnKind.PAYMENT, sent[1], amount_cents=Cents(1750))
 
     with pytest.raises(DBAPIError):
-        await import_lines(world.sessions, world.means, [fine, impossible], now=world.clock.now())
+        await import_lines(world.sessions, world.means, [fine, impossible, after_it], now=world.clock.now())
 
-    assert [(kind, cents) for _, kind, cents in await ledger_of(world)] == [("payment", 1750)]
+    assert [(kind, cents) for _, kind, cents in await ledger_of(world)] == [("payment", 1750)] * 2
 
 
 async def test_a_bank_line_pays_every_claim_of_its_batch_or_none(world, client, given_coverage) -> None:
@@ -370,6 +371,70 @@ async def test_a_bad_line_is_refused_with_field_and_rule_and_the_rest_is_process
     assert await ledger_of(world) == [("000000001", "payment", 1750)]
 
 
+@pytest.mark.parametrize(
+    ("said", "field", "rule"),
+    [
+        ({"code": "A\0B"}, "code", "is-short-and-printable"),
+        ({"code": "9" * 41}, "code", "is-short-and-printable"),
+        ({"invoice_no": "0000\0"}, "invoice_no", "is-short-and-printable"),
+        ({"attempt": "000001999999999999999"}, "attempt", "is-a-number-from-1"),
+        ({"cents": "0" * 19 + "1" + "9" * 25}, "cents", "is-whole-cents-above-0"),
+        ({"cents": "9" * 3999}, "cents", "is-whole-cents-above-0"),
+        ({"batch_id": str(uuid4())}, "batch_id", "unknown-batch"),
+    ],
+)
+async def test_nothing_that_a_line_says_stops_the_others(
+    world, client, given_coverage, said, field, rule
+) -> None:
+    first, second = await given_sent(world, given_coverage, count=2)
+    told = {
+        "line": "2",
+        "kind": "payment",
+        "batch_id": str(first[1].batch_id),
+        "biller_id": str(first[0].biller_id),
+        "invoice_no": first[0].invoice_no,
+        "attempt": "1",
+        "accepted": "",
+        "cents": "1",
+        "code": "",
+    } | said
+    good = write(uuid4(), FUND, [line(3, ReturnKind.PAYMENT, second, amount_cents=Cents(1750))])
+    header, fine, _ = good.splitlines()
+    end = f"end;2;{1750 + int(told['cents'])}"
+
+    answer = await upload(client, "\n".join([header, ";".join(told.values()), fine, end, ""]))
+
+    assert answer.status_code == 200, answer.text
+    assert [(each["outcome"], each["field"], each["rule"]) for each in answer.json()["lines"]] == [
+        ("refused", field, rule),
+        ("applied", None, None),
+    ]
+    assert await ledger_of(world) == [("000000002", "payment", 1750)]
+
+
+async def test_a_line_names_the_batch_that_its_invoice_was_sent_in(world, client, given_coverage) -> None:
+    [here] = await given_sent(world, given_coverage)
+    [elsewhere] = await given_sent(world, given_coverage)
+    items = [
+        line(1, ReturnKind.PAYMENT, here, batch_id=elsewhere[1].batch_id, amount_cents=Cents(1750)),
+        line(2, ReturnKind.PAYMENT, here, attempt=None, amount_cents=Cents(1750)),
+    ]
+
+    answer = await upload(client, write(uuid4(), FUND, items))
+
+    assert [(each["field"], each["rule"]) for each in answer.json()["lines"]] == [
+        ("batch_id", "invoice-is-not-of-this-batch"),
+        (None, None),
+    ]
+
+
+@pytest.mark.parametrize("payer", ["amo:" + "x" * 41, "amo:a\0", "amo:", "amo"])
+async def test_a_payer_is_a_short_word(client, payer) -> None:
+    answer = await upload(client, f"returns-1;{uuid4()};{payer}\nend;0;0\n")
+
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (422, "is-amo-or-amc-and-its-number")
+
+
 async def whole_file(world, given_coverage) -> str:
     [sent] = await given_sent(world, given_coverage)
     return write(
@@ -412,7 +477,8 @@ async def test_a_file_that_was_cut_or_does_not_add_up_is_refused_whole(
     answer = await upload(client, change(text))
 
     assert (answer.status_code, answer.json()["type"]) == (422, "urn:problem:returns-file-refused")
-    assert [(each["pointer"], each["code"]) for each in answer.json()["errors"]] == [(f"/file/{field}", rule)]
+    assert [(each["pointer"], each["code"]) for each in answer.json()["errors"]] == [("/body/text", rule)]
+    assert answer.json()["errors"][0]["detail"].startswith(f"{field} ")
     assert await ledger_of(world) == []
     async with world.sessions() as session:
         assert (await session.scalars(select(ReturnLine))).all() == []

@@ -58,12 +58,19 @@ async def required_key(request: Request, response: Response) -> Key:
     route = request.scope["route"].name
     scope = f"{caller.subject}|{request.method}|{route}|{idempotency_key}"
     body = await request.body()
-    canonical = json.dumps(json.loads(body), sort_keys=True, separators=(",", ":")) if body else ""
     return Key(
         scope=hashlib.sha256(scope.encode()).hexdigest(),
-        fingerprint=hashlib.sha256(f"{request.scope['path']}|{canonical}".encode()).digest(),
+        fingerprint=hashlib.sha256(f"{request.scope['path']}|{_canonical(body)}".encode()).digest(),
         response=response,
     )
+
+
+def _canonical(body: bytes) -> str:
+    """The same for the same JSON. An operation without a body ignores what comes, JSON or not."""
+    try:
+        return json.dumps(json.loads(body), sort_keys=True, separators=(",", ":")) if body else ""
+    except (ValueError, RecursionError):
+        return body.hex()
 
 
 IdempotencyKey = Annotated[Key, Depends(required_key)]

@@ -9,6 +9,7 @@ others alone.
     end;<lines>;<sum of the cents>
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -36,6 +37,10 @@ _FIELDS: Final = (
 _HEADER: Final = 3
 _NO_ID: Final = UUID(int=0)
 _MOST_CENTS: Final = 10**11
+_MOST_ATTEMPTS: Final = 999
+_MOST_DIGITS: Final = 4000  # that are added up: Python reads no longer number
+_PAYER: Final = re.compile(r"(amo|amc):[0-9A-Za-z-]{1,40}")
+_WORD: Final = re.compile(r"[ -~]{1,40}")
 
 
 class ReturnFileRefused(DomainError):
@@ -45,7 +50,8 @@ class ReturnFileRefused(DomainError):
     refusal: ClassVar[Refusal] = Refusal.INVALID
 
     def __init__(self, field: str, rule: str) -> None:
-        wrong = {"pointer": f"/file/{field}", "code": rule, "detail": f"breaks the rule {rule}"}
+        pointer = "/body/base64" if field == "base64" else "/body/text"
+        wrong = {"pointer": pointer, "code": rule, "detail": f"{field} breaks the rule {rule}"}
         super().__init__(f"{field}: {rule}", extra={"errors": [wrong]})
         self.field = field
         self.rule = rule
@@ -125,7 +131,7 @@ def _header(line: str) -> tuple[UUID, str]:
     if len(parts) != _HEADER:
         raise ReturnFileRefused("header", "has-three-fields")
     payer = parts[2]
-    if payer.partition(":")[0] not in {"amo", "amc"} or not payer.partition(":")[2]:
+    if not _PAYER.fullmatch(payer):
         raise ReturnFileRefused("payer", "is-amo-or-amc-and-its-number")
     try:
         return UUID(parts[1]), payer
@@ -139,7 +145,7 @@ def _check_end(end: str, lines: Sequence[str]) -> None:
         raise ReturnFileRefused("end", "counts-the-lines")
     split = [each.split(";") for each in lines]
     amounts = [each[_FIELDS.index("cents")] for each in split if len(each) == len(_FIELDS)]
-    total = sum(int(each) for each in amounts if each.isascii() and each.isdecimal())
+    total = sum(int(each) for each in amounts if _is_number(each) and len(each) <= _MOST_DIGITS)
     if parts[2] != str(total):
         raise ReturnFileRefused("end", "adds-the-amounts-up")
 
@@ -158,9 +164,7 @@ def _line(file_id: UUID, payer: str, place: int, text: str) -> PayerReturn | Unr
 
 
 def _number_of(values: Sequence[str]) -> int | None:
-    first = values[0]
-    plain = first.isascii() and first.isdecimal() and len(first) <= len(str(_MOST_CENTS))
-    return int(first) if plain and 0 < int(first) < 2**31 else None
+    return _number(values[0], most=2**31 - 1)
 
 
 def _return(file_id: UUID, payer: str, number: int, named: Mapping[str, str]) -> PayerReturn:
@@ -185,11 +189,11 @@ def _return(file_id: UUID, payer: str, number: int, named: Mapping[str, str]) ->
         kind=kind,
         batch_id=_uuid(named, "batch_id"),
         biller_id=_uuid(named, "biller_id") if invoice_no is not None else _NO_ID,
-        invoice_no=invoice_no,
+        invoice_no=_word(invoice_no, "invoice_no"),
         attempt=_attempt(named["attempt"]),
         accepted=accepted if isinstance(accepted, bool) else None,
         amount_cents=amount,
-        code=named["code"] or None,
+        code=_word(named["code"] or None, "code"),
     )
 
 
@@ -200,17 +204,35 @@ def _uuid(named: Mapping[str, str], field: str) -> UUID:
         raise _Wrong(field, "is-a-uuid") from None
 
 
+def _word(text: str | None, field: str) -> str | None:
+    if text is not None and not _WORD.fullmatch(text):
+        raise _Wrong(field, "is-short-and-printable")
+    return text
+
+
 def _cents(text: str) -> Cents | None:
     if not text:
         return None
-    if not (text.isascii() and text.isdecimal()) or not 0 < int(text[:20]) < _MOST_CENTS:
+    cents = _number(text, most=_MOST_CENTS - 1)
+    if cents is None:
         raise _Wrong("cents", "is-whole-cents-above-0")
-    return Cents(int(text))
+    return Cents(cents)
 
 
 def _attempt(text: str) -> int | None:
     if not text:
         return None
-    if not (text.isascii() and text.isdecimal()) or not 0 < int(text[:6]) < 1000:  # noqa: PLR2004
+    attempt = _number(text, most=_MOST_ATTEMPTS)
+    if attempt is None:
         raise _Wrong("attempt", "is-a-number-from-1")
-    return int(text)
+    return attempt
+
+
+def _number(text: str, *, most: int) -> int | None:
+    """From 1 to `most`, in digits, however many zeros stand before it up to as many places."""
+    fits = _is_number(text) and len(text) <= len(str(most))
+    return int(text) if fits and 0 < int(text) <= most else None
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal()

@@ -120,9 +120,15 @@ async def _apply_to_invoice(
     stream = await store.lock_stream(session, known.appointment_id)
     leg = await store.lock_leg(session, known.id)
     line.leg_id = leg.id
-    submission = await store.find_submission(session, leg.id, attempt=item.attempt or leg.attempt)
-    if submission is None:
+    attempts = [item.attempt] if item.attempt else range(leg.attempt, 0, -1)
+    sent = [await store.find_submission(session, leg.id, attempt=each) for each in attempts]
+    known_sent = [each for each in sent if each is not None]
+    if not known_sent:
         _end(line, LineState.REFUSED, "unknown-attempt")
+        return
+    submission = next((each for each in known_sent if each.batch_id == item.batch_id), None)
+    if submission is None:
+        _end(line, LineState.REFUSED, "invoice-is-not-of-this-batch")
         return
     await _catch_up(session, means, stream, leg, submission, now=now)
     match item.kind:

@@ -15,6 +15,7 @@ from claims.models import LineState, ReturnLine
 from claims.usecases import returns
 from claims.usecases.means import Means
 from common.db import Sessions
+from common.messaging.failures import is_infrastructure
 
 _TOGETHER: Final = 50  # lines of one transaction: their appointments are locked until it ends
 
@@ -23,6 +24,7 @@ _log: Final = logging.getLogger(__name__)
 # Which field of a line each reason is about.
 _FIELDS: Final = {
     "unknown-batch": "batch_id",
+    "invoice-is-not-of-this-batch": "batch_id",
     "unknown-invoice": "invoice_no",
     "unknown-attempt": "attempt",
     "neither-accepted-nor-refused": "accepted",
@@ -88,19 +90,28 @@ async def import_lines(
 ) -> list[LineState | None]:
     """Some at once, each such part in a transaction. What one of them fails with leaves the others alone.
 
-    None: imported before. Raises what a line fails with by itself; a crash repeats harmlessly.
+    None: imported before. Raises what a line fails with by itself, when all others are imported, and what
+    the database is away with at once; a crash repeats harmlessly.
     """
     states: list[LineState | None] = []
+    failed: Exception | None = None
     for start in range(0, len(items), _TOGETHER):
         some = items[start : start + _TOGETHER]
         try:
             states += await _import_together(sessions, means, some, now=now)
         except Exception as error:
-            if len(some) == 1:
+            if is_infrastructure(error):
                 raise
             _log.info("lines of a return go one by one: %s", type(error).__name__)
             for each in some:
-                states += await _import_together(sessions, means, [each], now=now)
+                try:
+                    states += await _import_together(sessions, means, [each], now=now)
+                except Exception as its_own:
+                    if is_infrastructure(its_own):
+                        raise
+                    failed = failed or its_own
+    if failed is not None:
+        raise failed
     return states
 
 
