@@ -413,10 +413,10 @@ async def test_nothing_that_a_line_says_stops_the_others(
 
 
 async def test_a_line_names_the_batch_that_its_invoice_was_sent_in(world, client, given_coverage) -> None:
-    [here] = await given_sent(world, given_coverage)
-    [elsewhere] = await given_sent(world, given_coverage)
+    sent = await given_sent_to_both(world, given_coverage)
+    here, elsewhere = sent[FUND][0], sent[AMC][0][1].batch_id
     items = [
-        line(1, ReturnKind.PAYMENT, here, batch_id=elsewhere[1].batch_id, amount_cents=Cents(1750)),
+        line(1, ReturnKind.PAYMENT, here, batch_id=elsewhere, amount_cents=Cents(1750)),
         line(2, ReturnKind.PAYMENT, here, attempt=None, amount_cents=Cents(1750)),
     ]
 
