@@ -9,14 +9,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import typst
 
 from documents.domain.content import AnyDocument, CareSheet, Prescription, kind_of
 from documents.rendering import mentions
+from documents.rendering import render as render_module
 from documents.rendering import renderer as renderer_module
-from documents.rendering.render import render
+from documents.rendering.render import RenderFailed, render
 from documents.rendering.renderer import Renderer
 from documents.rendering.samples import samples
 from documents.rendering.view import view
@@ -120,6 +123,30 @@ def test_what_people_write_is_text_and_never_markup(tmp_path) -> None:
     assert '#panic("x") *gras* $x$ <a> [b] \\ // 50 % "œuf" €' in text_of(
         replace(prescription, lines=(odd,)), tmp_path
     )
+
+
+@needs_pdftotext
+def test_what_the_font_does_not_have_stands_as_its_code_point(tmp_path) -> None:
+    prescription = SAMPLES["prescription-imaging"]
+    assert isinstance(prescription, Prescription)
+    odd = replace(prescription.lines[0], text="张伟 \0\x07 \U0001f600 Đặng →")
+
+    assert "[U+5F20][U+4F1F] [U+0000][U+0007] [U+1F600] Đặng →" in text_of(
+        replace(prescription, lines=(odd,)), tmp_path
+    )
+
+
+def test_a_failure_of_the_compiler_repeats_nothing_of_the_document(monkeypatch) -> None:
+    def refuse(**_: Any) -> bytes:
+        raise typst.TypstError('the text `"Garnier"` was found', [], [])
+
+    monkeypatch.setattr(render_module._compilers, "compiler", SimpleNamespace(compile=refuse))  # noqa: SLF001
+
+    with pytest.raises(RenderFailed) as failed:
+        render(SAMPLES["receipt"])
+
+    assert "Garnier" not in str(failed.value)
+    assert failed.value.__suppress_context__
 
 
 async def test_the_loop_turns_while_a_document_is_drawn_sealed_and_verified(tmp_path, monkeypatch) -> None:
