@@ -36,6 +36,7 @@ _FIELD_RULES: Final = frozenset(
         ("/body/time_zone", "unknown-time-zone"),
         ("/body", "not-of-physicians"),
         ("/body/birth_date", "too-long-ago"),
+        ("/body/billing_number", "billing-number-key"),
     }
 )
 _REFUSED: Final = 400

@@ -133,6 +133,11 @@ IMPOSSIBLE = [
     ("birth_date", 485000000, "invalid-request"),
     ("sex", "perhaps", "invalid-request"),
     ("first_names", "", "invalid-request"),
+    ("first_names", "张伟", "invalid-request"),
+    ("birth_name", "A\0B", "invalid-request"),
+    ("used_name", "   ", "invalid-request"),
+    ("used_name", "a\nb", "invalid-request"),
+    ("address", {"street": "1\x07", "postal_code": "75001", "city": "Paris"}, "invalid-request"),
     ("email", "nobody", "invalid-request"),
     ("nir", "185057800608491", "invalid-request"),
 ]
@@ -187,10 +192,25 @@ async def test_a_rule_that_no_schema_says_has_a_code_of_its_own(client, given_pr
     lost = await client.post(
         "/practitioners", json=body | {"time_zone": "Europe/Ys"}, headers=keyed(ADMINISTRATOR)
     )
+    keyless = await client.post(
+        "/practitioners", json=body | {"billing_number": "296991103"}, headers=keyed(ADMINISTRATOR)
+    )
     old = await client.post("/patients", json=person | {"birth_date": "1879-12-31"}, headers=keyed(PATIENT))
 
     assert _named(lost) == [("/body/time_zone", "unknown-time-zone")]
+    assert _named(keyless) == [("/body/billing_number", "billing-number-key")]
     assert _named(old) == [("/body/birth_date", "too-long-ago")]
+
+
+@pytest.mark.parametrize("name", ["Anaïs", "d'Arc", "\u2019t Hooft", "Đặng Thị", "N'Guyen-Müller", "É"])
+async def test_a_name_of_civil_status_is_taken(client, name) -> None:
+    person = {"relation": "self", "first_names": "Camille", "birth_name": name, "sex": "female"}
+
+    answer = await client.post(
+        "/patients", json=person | {"birth_date": "1985-05-14"}, headers=keyed(PATIENT)
+    )
+
+    assert (answer.status_code, answer.json()["birth_name"]) == (201, name), answer.text
 
 
 def _named(answer: Any) -> list[tuple[str, str]]:

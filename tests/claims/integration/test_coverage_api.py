@@ -358,15 +358,15 @@ async def test_a_sponsor_pays_its_part_for_who_has_the_code(world, client, given
 @pytest.mark.parametrize(
     ("changes", "coverage", "care_on", "refusal", "field"),
     [
-        ({}, {}, "2015-01-01", "no-tariff", "acts"),
+        ({}, {}, "2015-01-01", "no-tariff", "/body"),
         (
             {"fee_cents": 4000},
             {"nir": NIR, "exemptions": [{"kind": "css", "from": "2020-01-01"}]},
             "2030-06-03",
             "overrun-forbidden",
-            "fee_cents",
+            "/body/practice/fee_cents",
         ),
-        ({"zone": "reunion"}, {}, "2030-06-03", "no-tariff", "acts"),
+        ({"zone": "reunion"}, {}, "2030-06-03", "no-tariff", "/body"),
     ],
     ids=["before the tables", "CSS with an overrun", "zone without a row"],
 )
@@ -392,5 +392,93 @@ async def test_a_question_without_a_price_is_refused_with_its_field_and_rule(
 
     assert (answer.status_code, answer.json()["type"]) == (422, f"urn:problem:{refusal}"), answer.text
     [wrong] = answer.json()["errors"]
-    assert wrong["pointer"] == f"/question/{field}"
+    assert wrong["pointer"] == field
     assert wrong["code"]
+
+
+@pytest.mark.parametrize(
+    ("coverage", "pointer", "code"),
+    [
+        ({"nir": NIR[:-2] + "00"}, "/nir", "nir-key"),
+        ({"amc": {"number": "991", "member_number": "1"}}, "/amc/number", "amc-number-length"),
+        (
+            {"amc": {"number": "99100001", "member_number": "é"}},
+            "/amc/member_number",
+            "amc-member-number-character",
+        ),
+        ({"amc": CONTRACTED, "amc_status_declared": "exists-not-given"}, "/amc_status_declared", "amc-given"),
+        ({"scheme": "unknown"}, "/scheme", "scheme-unknown"),
+    ],
+)
+async def test_a_refused_statement_names_the_field_where_it_was_written(
+    client, linked, coverage, pointer, code
+) -> None:
+    practice = {
+        "profession": "physician",
+        "specialty": "01",
+        "sector": "s1",
+        "third_party_payment": "full",
+        "fee_cents": 2500,
+    }
+    asked = {"practice": practice, "care_on": "2030-06-03", "coverage": coverage}
+
+    previewed = await client.post("/previews", json=asked, headers=PATIENT)
+    facts = Facts()
+    await linked(facts)
+    kept = await client.put(f"/patients/{facts.patient_id}/coverage", json=coverage, headers=PATIENT)
+
+    for answer, prefix in ((previewed, "/body/coverage"), (kept, "/body")):
+        assert answer.status_code == 422, answer.text
+        [wrong] = answer.json()["errors"]
+        assert (wrong["pointer"], wrong["code"]) == (prefix + pointer, code)
+
+
+async def test_nothing_stated_is_an_insurance_that_is_not_known(client) -> None:
+    practice = {
+        "profession": "physician",
+        "specialty": "01",
+        "sector": "s1",
+        "third_party_payment": "full",
+        "fee_cents": 2500,
+    }
+    asked = {"practice": practice, "care_on": "2030-06-03", "coverage": {}, "pathway": "referred"}
+
+    answer = await client.post("/previews", json=asked, headers=PATIENT)
+
+    assert "insurance-unknown" in answer.json()["price"]["warnings"], answer.text
+
+
+@pytest.mark.parametrize(
+    ("offer", "field", "code"),
+    [
+        ({"kind": "FIXED"}, "cents", "sponsor-amount"),
+        ({"kind": "FULL", "cents": 5}, "cents", "sponsor-amount"),
+        ({"kind": "PERCENT"}, "percent", "sponsor-amount"),
+        ({"kind": "COPAYMENT", "percent": 5}, "percent", "sponsor-amount"),
+        ({"kind": "PERCENT", "percent": 5, "cents": 5}, "cents", "sponsor-amount"),
+        ({"kind": "FULL", "valid_to": "2025-12-31"}, "valid_to", "dates-reversed"),
+        ({"kind": "FULL", "name": "A\0B"}, "name", None),
+    ],
+)
+async def test_an_offer_that_contradicts_itself_is_refused_with_its_field(client, offer, field, code) -> None:
+    asked = {"name": "Ecole", "valid_from": "2026-01-01"} | offer
+
+    answer = await client.post("/sponsor-offers", json=asked, headers=keyed(ADMINISTRATOR))
+
+    assert answer.status_code == 422, answer.text
+    [wrong] = answer.json()["errors"]
+    assert (wrong["pointer"], answer.json()["type"].rpartition(":")[2]) == (
+        f"/body/{field}",
+        code or "invalid-request",
+    )
+
+
+@pytest.mark.parametrize("name", [" ", "A\0B", "\u200b", "张伟", "a\nb", "-", "x" * 65])
+async def test_a_holder_has_a_name_that_can_be_written(client, linked, name) -> None:
+    facts = Facts()
+    await linked(facts)
+    body = {"nir": NIR, "holder_name": name}
+
+    answer = await client.put(f"/patients/{facts.patient_id}/coverage", json=body, headers=PATIENT)
+
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/body/holder_name")

@@ -150,6 +150,9 @@ async def test_a_practitioner_reads_a_statement_of_their_own_care(
     assert sorted(leg["paid_cents"] for item in items for leg in item["legs"]) == [1000, 1750, 1750]
     assert all(set(item).isdisjoint({"patient_id", "nir"}) for item in items)
     other = await client.get(f"/practitioners/{UUID(int=77)}/statement", params=period, headers=PRACTITIONER)
+    reversed_ = {"from": "2029-12-31", "to": "2029-01-01"}
+    refused = await client.get(url, params=reversed_, headers=PRACTITIONER)
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/query/to")
     assert (other.status_code, other.json()["type"]) == (404, "urn:problem:practitioner-not-found")
     assert (await client.get(url, params=period, headers=STRANGER)).status_code == 403
     empty = {"from": "2029-01-01", "to": "2029-12-31"}

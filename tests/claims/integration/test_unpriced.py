@@ -58,7 +58,7 @@ async def test_a_corrected_coding_prices_the_care_and_opens_its_claims(world, cl
     replayed = await client.post(url, json={"acts": ["TCG"]}, headers=headers)
 
     assert (worse.status_code, worse.json()["type"]) == (422, "urn:problem:no-tariff")
-    assert worse.json()["errors"][0]["pointer"] == "/question/acts"
+    assert worse.json()["errors"][0]["pointer"] == "/body/acts"
     assert (dearer.status_code, dearer.json()["type"]) == (422, "urn:problem:fee-above-agreed")
     assert by_patient.status_code == 403
     assert (priced.status_code, replayed.json()) == (200, priced.json()), priced.text

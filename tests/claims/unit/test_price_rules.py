@@ -617,3 +617,14 @@ def test_every_warning_has_its_sentences() -> None:
     assert [each.code for each in answer.explanations if "warning" in each.code] == [
         f"warning/{warning.value}" for warning in answer.warnings
     ]
+
+
+def test_an_act_stands_once() -> None:
+    with pytest.raises(PricingRefused) as refused:
+        priced(acts=(ActLine("TCG"), ActLine("TCG")), fee_cents=Cents(5000))
+
+    assert (refused.value.code, refused.value.field, refused.value.rule) == (
+        "invalid-input",
+        "acts",
+        "an-act-stands-once",
+    )

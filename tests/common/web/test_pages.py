@@ -48,10 +48,13 @@ async def test_a_list_is_read_to_its_end_and_a_cursor_of_another_list_is_422(ses
             page = (await client.get("/small/v1/things", params=parameters)).json()
             found += page["items"]
             elsewhere = await client.get("/small/v1/others", params={"cursor": cursor or "x"})
+            filtered = await client.get("/small/v1/things", params={"cursor": cursor or "x", "colour": "red"})
             cursor = page["next_cursor"]
         too_many = await client.get("/small/v1/things", params={"limit": "101"})
 
     assert found == [str(each) for each in ids]
     assert cursor is None
-    assert (elsewhere.status_code, elsewhere.json()["type"]) == (422, "urn:problem:cursor-invalid")
+    for refused in (elsewhere, filtered):
+        assert (refused.status_code, refused.json()["type"]) == (422, "urn:problem:cursor-invalid")
+        assert refused.json()["errors"][0]["pointer"] == "/query/cursor"
     assert too_many.json()["errors"][0]["pointer"] == "/query/limit"

@@ -28,3 +28,8 @@ class DomainError(Exception):
         super().__init__(detail)
         self.extra: Mapping[str, Any] = extra or {}
         self.retry_after = retry_after
+
+
+def at_field(pointer: str, code: str, detail: str) -> dict[str, Any]:
+    """`extra` of a refusal that one field of the request is the reason of."""
+    return {"errors": [{"pointer": pointer, "code": code, "detail": detail}]}

@@ -7,14 +7,19 @@ from typing import Annotated, ClassVar, Final
 
 from fastapi import Depends, Query, Request
 
-from common.errors import DomainError, Refusal
+from common.errors import DomainError, Refusal, at_field
 
 _SIGNATURE_BYTES: Final = 16
+_OF_PAGE: Final = frozenset({"cursor", "limit"})
 
 
 class CursorInvalid(DomainError):
     code: ClassVar[str] = "cursor-invalid"
     refusal: ClassVar[Refusal] = Refusal.INVALID
+
+    def __init__(self) -> None:
+        detail = "not a cursor of this list and filter"
+        super().__init__(detail, extra=at_field("/query/cursor", self.code, detail))
 
 
 def encode(values: list[str], *, key: bytes) -> str:
@@ -28,10 +33,10 @@ def decode(cursor: str, *, key: bytes) -> list[str]:
     try:
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
     except ValueError:
-        raise CursorInvalid("not a cursor of ours") from None
+        raise CursorInvalid from None
     signature, body = raw[:_SIGNATURE_BYTES], raw[_SIGNATURE_BYTES:]
     if not hmac.compare_digest(signature, _sign(body, key)):
-        raise CursorInvalid("not a cursor of ours")
+        raise CursorInvalid
     values: list[str] = json.loads(body)
     return values
 
@@ -41,9 +46,10 @@ def _sign(body: bytes, key: bytes) -> bytes:
 
 
 async def _key(request: Request) -> bytes:
-    # A key per route: a cursor of another list is refused, not misread.
+    """A key per list and filter: a cursor of another one is refused, not misread."""
     secret: bytes = request.app.state.cursor_key
-    return hmac.digest(secret, request.scope["route"].name.encode(), "sha256")
+    asked = [each for each in request.query_params.multi_items() if each[0] not in _OF_PAGE]
+    return hmac.digest(secret, json.dumps([request.scope["path"], sorted(asked)]).encode(), "sha256")
 
 
 CursorKey = Annotated[bytes, Depends(_key)]

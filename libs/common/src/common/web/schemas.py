@@ -3,7 +3,7 @@
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, cast
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, GetCoreSchemaHandler
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 _STRICT = frozenset({"int", "bool", "float"})
@@ -55,6 +55,16 @@ def _written_as_text(value: Any) -> Any:
         return value
     raise PydanticCustomError("time_as_number", "Input should be text in ISO 8601")
 
+
+# Without control characters, which no page and no document can show.
+ONE_LINE = "^[^\u0000-\u001f\u007f-\u009f]*$"
+# Names of people in the letters of French civil status.
+_LETTERS = "A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u1e00-\u1eff"
+_MARKS = "\u0300-\u036f'\u2019. -"
+PersonName = Annotated[
+    str,
+    Field(min_length=1, max_length=100, pattern=f"^['\u2019]?[{_LETTERS}][{_LETTERS}{_MARKS}]*$"),
+]
 
 QueryTime = Annotated[AwareDatetime, BeforeValidator(_written_as_text)]
 QueryDate = Annotated[date, BeforeValidator(_written_as_text)]

@@ -9,6 +9,7 @@ from zoneinfo import available_timezones
 from pydantic import AfterValidator, Field, model_validator
 from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
+from stdnum import luhn
 
 from booking.domain import agenda, identity
 from booking.domain.agenda import ExceptionKind, Mode
@@ -39,7 +40,7 @@ from common.events.base import (
 )
 from common.events.booking import Outcome, OverrunQualifier
 from common.messaging.tables import HistoryRow
-from common.web.schemas import In, Out
+from common.web.schemas import ONE_LINE, In, Out, PersonName
 
 
 def _known_zone(name: str) -> str:
@@ -54,20 +55,26 @@ def _plausible(day: date) -> date:
     return day
 
 
+def _with_its_key(number: str) -> str:
+    if not luhn.is_valid(number):
+        raise PydanticCustomError("billing_number_key", "the last digit is the key of the others")
+    return number
+
+
 def _name_the_empty_one(schema: JsonDict) -> None:
     """Generated code has a name for each value of an enum, and cannot say the default by such a name."""
     schema["x-enum-varnames"] = ["DOCTEUR", "NONE"]
     schema.pop("default", None)
 
 
-Name = Annotated[str, Field(min_length=1, max_length=100)]
+Name = Annotated[str, Field(min_length=1, max_length=100, pattern=ONE_LINE)]
 Phone = Annotated[str, Field(pattern=r"^\+?[0-9 ().-]{4,24}$")]
 # What counts as a blank differs between the languages of clients: those they do not agree on are named.
 _IN_EMAIL: Final = r"[^@\s\u0000-\u001f\u007f-\u009f\ufeff]+"
 Email = Annotated[str, Field(max_length=254, pattern=rf"^{_IN_EMAIL}@{_IN_EMAIL}\.{_IN_EMAIL}$")]
 Title = Annotated[Literal["Docteur", ""], Field(json_schema_extra=_name_the_empty_one)]
 Rpps = Annotated[str, Field(pattern=r"^[0-9]{11}$")]
-BillingNumber = Annotated[str, Field(pattern=r"^[0-9]{9}$")]
+BillingNumber = Annotated[str, Field(pattern=r"^[0-9]{9}$"), AfterValidator(_with_its_key)]
 TimeZone = Annotated[str, Field(max_length=64), AfterValidator(_known_zone)]
 Language = Annotated[str, Field(pattern=r"^[a-z]{2}$")]
 FeeCents = Annotated[int, Field(gt=0, le=1_000_000)]
@@ -78,8 +85,8 @@ Weekday = Annotated[int, Field(ge=1, le=7, description="ISO: 1 is Monday")]
 
 
 class AddressIn(In):
-    street: Annotated[str, Field(min_length=1, max_length=200)]
-    postal_code: Annotated[str, Field(min_length=2, max_length=12)]
+    street: Annotated[str, Field(min_length=1, max_length=200, pattern=ONE_LINE)]
+    postal_code: Annotated[str, Field(min_length=2, max_length=12, pattern=ONE_LINE)]
     city: Name
 
 
@@ -107,8 +114,8 @@ class PractitionerCreate(In):
     biller_id: UUID | None = Field(default=None, description="The practitioner, unless somebody else bills")
     billing_number: BillingNumber | None = None
     title: Title = ""
-    first_name: Name
-    last_name: Name
+    first_name: PersonName
+    last_name: PersonName
     display_name: Name
     address: AddressIn
     phone: Phone
@@ -140,8 +147,8 @@ class PractitionerUpdate(In):
     biller_id: UUID | None = None
     billing_number: BillingNumber | None = None
     title: Title | None = None
-    first_name: Name | None = None
-    last_name: Name | None = None
+    first_name: PersonName | None = None
+    last_name: PersonName | None = None
     display_name: Name | None = None
     address: AddressIn | None = None
     phone: Phone | None = None
@@ -353,9 +360,9 @@ class NextOffer(Out):
 
 class PatientCreate(In):
     relation: Relation
-    first_names: Name
-    birth_name: Name
-    used_name: Name | None = None
+    first_names: PersonName
+    birth_name: PersonName
+    used_name: PersonName | None = None
     birth_date: BirthDate
     sex: Sex
     address: AddressIn | None = None
@@ -378,9 +385,9 @@ class PatientCreate(In):
 class PatientUpdate(In):
     """What is absent stays. Null takes away what a patient need not have, and leaves the rest as it is."""
 
-    first_names: Name | None = None
-    birth_name: Name | None = None
-    used_name: Name | None = None
+    first_names: PersonName | None = None
+    birth_name: PersonName | None = None
+    used_name: PersonName | None = None
     birth_date: BirthDate | None = None
     sex: Sex | None = None
     address: AddressIn | None = None

@@ -14,7 +14,7 @@ from booking.domain.identity import Identity, Relation
 from booking.models import Consent, Link, Patient
 from common import vault
 from common.crypto import Keyring
-from common.errors import DomainError, Refusal
+from common.errors import DomainError, Refusal, at_field
 from common.events.booking import PatientErasedV1, PatientLinkedV1, PatientUnlinkedV1
 from common.ids import uuid7
 from common.messaging import outbox
@@ -42,6 +42,10 @@ class TooManyRelatives(DomainError):
 class BirthDateInvalid(DomainError):
     code: ClassVar[str] = "birth-date-invalid"
     refusal: ClassVar[Refusal] = Refusal.INVALID
+
+    def __init__(self) -> None:
+        detail = "nobody is born in the future"
+        super().__init__(detail, extra=at_field("/body/birth_date", self.code, detail))
 
 
 class PatientHasAppointments(DomainError):
@@ -151,7 +155,7 @@ async def give_consent(
 
 def _check_birth(birth_date: date, *, now: datetime) -> None:
     if birth_date > now.astimezone(LEGAL_ZONE).date():
-        raise BirthDateInvalid("nobody is born in the future")
+        raise BirthDateInvalid
 
 
 async def _seal(

@@ -7,7 +7,10 @@ from fastapi import APIRouter
 from claims import store
 from claims.api.auth import MeansDep, sees_reasons, wait_for
 from claims.api.schemas import PreviewCreate, PreviewRead, QuoteList, QuoteRead, RecomputationRead
+from claims.domain.refusals import PricingRefused
 from claims.usecases import coverage, quotes, reading
+from claims.usecases.statements import CoverageImpossible, IdentifierRefused, inside
+from common.errors import at_field
 from common.web.access import AccessDep
 from common.web.auth import CallerDep
 from common.web.deps import Now, Prefer, SessionsDep, Transaction
@@ -28,29 +31,38 @@ async def create_preview(
 ) -> PreviewRead:
     """Who would pay what. Its id, passed on with a booking, says which advance the patient has seen."""
     if (body.practitioner_id is None) == (body.practice is None):
-        raise problem(422, "one-of-two", "Give practitioner_id or practice.")
+        detail = "Give practitioner_id or practice."
+        wrong = at_field("/body/practitioner_id", "one-of-two", detail)["errors"]
+        raise problem(422, "one-of-two", detail, errors=wrong)
     if body.patient_id is not None:
         await access.patient(transaction, body.patient_id, what="coverage", purpose="preview")
     practitioner = (
         await store.get_practitioner(transaction, body.practitioner_id) if body.practitioner_id else None
     )
-    row = await quotes.preview(
-        transaction,
-        means,
-        body.consultation(practitioner),
-        await coverage.for_preview(
+    try:
+        insurance = await coverage.for_preview(
             transaction,
             means,
             body.patient_id,
             body.coverage.statement() if body.coverage else None,
             care_on=body.care_on,
             now=now,
-        ),
-        care_on=body.care_on,
-        patient_id=body.patient_id,
-        created_by=caller.subject,
-        now=now,
-    )
+        )
+    except (IdentifierRefused, CoverageImpossible) as error:
+        raise inside(error, "coverage") from None
+    try:
+        row = await quotes.preview(
+            transaction,
+            means,
+            body.consultation(practitioner),
+            insurance,
+            care_on=body.care_on,
+            patient_id=body.patient_id,
+            created_by=caller.subject,
+            now=now,
+        )
+    except PricingRefused as error:
+        raise error.at(body.pointer(error.field)) from None
     return PreviewRead.of(row, await reading.preview_result(transaction, means, row))
 
 

@@ -219,6 +219,8 @@ async def read_statement(
     sees_all = bool({Role.SUPPORT, Role.ADMINISTRATOR} & caller.roles)
     if not sees_all and not await store.speaks_for(reading_, caller.rpps, practitioner_id):
         raise store.PractitionerUnknown("no practitioner of this id is yours")
+    if last_on < first_on:
+        raise reports.PeriodReversed
     after = (datetime.fromisoformat(cursor[0]), UUID(cursor[1])) if cursor else None
     seen = await reports.statement(
         reading_, practitioner_id, first_on=first_on, last_on=last_on, after=after, limit=limit + 1

@@ -44,11 +44,13 @@ from common.events.base import (
 )
 from common.messaging.tables import HistoryRow
 from common.money import Cents
-from common.web.schemas import In, Out
+from common.web.schemas import ONE_LINE, In, Out, PersonName
 
 _SHOWN = 4  # last characters of a masked number
 
 ShortText = Annotated[str, Field(min_length=1, max_length=64)]
+ShortLine = Annotated[str, Field(min_length=1, max_length=64, pattern=ONE_LINE)]
+HolderName = Annotated[PersonName, Field(max_length=64)]
 PositiveCents = Annotated[int, Field(gt=0, le=10_000_000)]
 
 
@@ -86,7 +88,7 @@ class CoverageWrite(In):
     exemptions: Annotated[list[ExemptionWrite], Field(max_length=8)] = Field(default_factory=list)
     scheme: Annotated[str, Field(pattern=r"^[a-z][a-z-]{1,30}$")] = "general"
     sponsor_code: ShortText | None = None
-    holder_name: ShortText | None = None
+    holder_name: HolderName | None = None
 
     def statement(self) -> Statement:
         amc = self.amc.statement() if self.amc else None
@@ -226,6 +228,16 @@ class PracticeWrite(In):
     fee_cents: PositiveCents
 
 
+_OF_PRACTICE = frozenset({"fee_cents", "sector", "specialty", "zone"})
+_OF_COVERAGE = {
+    "born_on": "birth_date",
+    "exemptions": "exemptions",
+    "nir": "nir",
+    "scheme": "scheme",
+    "sponsor": "sponsor_code",
+}
+
+
 class PreviewCreate(In):
     practitioner_id: UUID | None = None
     practice: PracticeWrite | None = None
@@ -241,6 +253,17 @@ class PreviewCreate(In):
     exemption_related: bool = False
     under_16: bool = Field(default=False, description="counts only where no birth date is known")
     minor_on_1_january: bool = Field(default=False, description="as under_16")
+
+    def pointer(self, field: str) -> str:
+        """Where this body gives a field of the question that is priced."""
+        field, _, _ = field.partition(".")
+        if field == "care_on":
+            return "/body/care_on"
+        if field in _OF_PRACTICE:
+            return f"/body/practice/{field}" if self.practice else "/body/practitioner_id"
+        if field in _OF_COVERAGE:
+            return f"/body/coverage/{_OF_COVERAGE[field]}" if self.coverage else "/body/patient_id"
+        return "/body"
 
     def consultation(self, practitioner: Practitioner | None) -> Consultation:
         asked = practitioner or self.practice
@@ -625,7 +648,7 @@ class InsuredRead(Out):
 
 
 class SponsorOfferCreate(In):
-    name: ShortText
+    name: ShortLine
     kind: SponsorKind
     currency: Currency = "EUR"
     cents: PositiveCents | None = None

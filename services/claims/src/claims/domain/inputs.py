@@ -1,5 +1,6 @@
 """The question put to the calculator: one consultation, one patient, what is known on the day it is asked."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
@@ -182,10 +183,18 @@ def refuse_impossible(inputs: Inputs) -> None:
             raise _invalid(name, "not-below-0")
     if inputs.psychologist_session < 1:
         raise _invalid("psychologist_session", "counted-from-1")
-    if any(not _possible(line) for line in inputs.acts):
-        raise _invalid("acts", "a-given-base-is-above-0-and-has-no-code")
+    _refuse_impossible_acts(inputs.acts)
     if inputs.sponsor is not None:
         _refuse_impossible_sponsor(inputs.sponsor)
+
+
+def _refuse_impossible_acts(acts: Sequence[ActLine]) -> None:
+    """One act is done once in a consultation: twice its base would be an overrun by another name."""
+    if any(not _possible(line) for line in acts):
+        raise _invalid("acts", "a-given-base-is-above-0-and-has-no-code")
+    coded = [line.code for line in acts if line.code != GIVEN]
+    if len(set(coded)) < len(coded):
+        raise _invalid("acts", "an-act-stands-once")
 
 
 def _possible(line: ActLine) -> bool:

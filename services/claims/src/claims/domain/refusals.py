@@ -45,8 +45,18 @@ class PricingRefused(DomainError):
     refusal: ClassVar[Refusal] = Refusal.INVALID
 
     def __init__(self, code: RefusalCode, field: str, rule: str) -> None:
-        wrong = {"pointer": f"/question/{field}", "code": rule, "detail": f"breaks the rule {rule}"}
-        super().__init__(f"{code.value}: {field}: {rule}", extra={"errors": [wrong]})
+        super().__init__(
+            f"{code.value}: {field}: {rule}", extra={"errors": [self._told(f"/body/{field}", rule)]}
+        )
         self.code = code.value
         self.field = field
         self.rule = rule
+
+    def at(self, pointer: str) -> "PricingRefused":
+        """The same refusal, for a caller who gave the input at fault in another place."""
+        self.extra = {"errors": [self._told(pointer, self.rule)]}
+        return self
+
+    @staticmethod
+    def _told(pointer: str, rule: str) -> dict[str, str]:
+        return {"pointer": pointer, "code": rule, "detail": f"breaks the rule {rule}"}

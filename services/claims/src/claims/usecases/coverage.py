@@ -95,7 +95,7 @@ async def put_coverage(
         version=head.version,
         valid_from=begins,
         stated_by=stated_by,
-        insured=(statement.insured or Insured.YES).value,
+        insured=statement.is_insured.value,
         scheme=statement.scheme,
         amc_number=facts.pop("amc_number"),
         amc_declared=statement.amc_declared.value,
@@ -238,7 +238,7 @@ async def stated(
     offer = await _sponsor_offer(session, means, statement.sponsor_code, day=today)
     return _insurance(
         facts,
-        insured=statement.insured or Insured.YES,
+        insured=statement.is_insured,
         amc_number=facts["amc_number"],
         amc_declared=statement.amc_declared,
         scheme=statement.scheme,

@@ -3,16 +3,26 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Final
+from typing import ClassVar, Final
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from claims import store
 from claims.models import CareAct, Leg
+from common.errors import DomainError, Refusal, at_field
 from common.money import Cents
 
 SPANS: Final = (7, 30, 60, 90)  # days since a claim was opened; the last span has no end
+
+
+class PeriodReversed(DomainError):
+    code: ClassVar[str] = "dates-reversed"
+    refusal: ClassVar[Refusal] = Refusal.INVALID
+
+    def __init__(self) -> None:
+        detail = "the period ends before it begins"
+        super().__init__(detail, extra=at_field("/query/to", self.code, detail))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

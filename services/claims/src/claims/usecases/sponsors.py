@@ -13,7 +13,7 @@ from claims.domain.pricing import SponsorKind
 from claims.models import SponsorOffer
 from claims.usecases.means import Means
 from common.crypto import Keyring
-from common.errors import DomainError, Refusal
+from common.errors import DomainError, Refusal, at_field
 from common.ids import uuid7
 from common.money import Cents
 
@@ -41,14 +41,38 @@ class SpecialtyUnknown(DomainError):
     def __init__(self, number: int) -> None:
         detail = "no specialty or profession of this word is known"
         pointer = f"/body/covered_specialties/{number}"
-        error = {"pointer": pointer, "code": self.code, "detail": detail}
-        super().__init__(detail, extra={"errors": [error]})
+        super().__init__(detail, extra=at_field(pointer, self.code, detail))
+
+
+class OfferImpossible(DomainError):
+    """What is offered contradicts itself."""
+
+    code: str  # type: ignore[misc]  # says what contradicts what
+    refusal: ClassVar[Refusal] = Refusal.INVALID
+
+    def __init__(self, code: str, detail: str, *, field: str) -> None:
+        super().__init__(detail, extra=at_field(f"/body/{field}", code, detail))
+        self.code = code
+
+
+def _refuse_impossible(offer: Offer) -> None:
+    """A fixed sum has its cents, a share its percent, and nothing else has either (domain.md 3.7)."""
+    for field, value, kind in (
+        ("cents", offer.cents, SponsorKind.FIXED),
+        ("percent", offer.percent, SponsorKind.PERCENT),
+    ):
+        if (value is None) is (offer.kind is kind):
+            detail = f"{kind.value} has {field}, and no other kind has"
+            raise OfferImpossible("sponsor-amount", detail, field=field)
+    if offer.valid_to is not None and offer.valid_to < offer.valid_from:
+        raise OfferImpossible("dates-reversed", "the offer ends before it begins", field="valid_to")
 
 
 async def add_offer(
     session: AsyncSession, means: Means, offer: Offer, *, now: datetime
 ) -> tuple[SponsorOffer, str]:
-    """The row, and the code that its people join with. Raises SpecialtyUnknown."""
+    """The row, and the code that its people join with. Raises OfferImpossible, SpecialtyUnknown."""
+    _refuse_impossible(offer)
     for number, word in enumerate(offer.covered_specialties or ()):
         known = means.tables.known_at(None).specialties.find((word,), on=offer.valid_from)
         if known is None or known.specialty != word:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from claims.domain import identifiers
 from claims.domain.asking import AmcDeclared, Exemption, ExemptionKind
@@ -11,7 +11,24 @@ from claims.domain.identifiers import Answer
 from claims.domain.pricing import Insured
 from claims.domain.situation import age_on
 from claims.usecases.means import Means
-from common.errors import DomainError, Refusal
+from common.errors import DomainError, Refusal, at_field
+
+# Where the caller wrote what is kept under another name.
+_WRITTEN_AT: Final = {
+    "amc_declared": "amc_status_declared",
+    "amc_member_number": "amc/member_number",
+    "amc_number": "amc/number",
+}
+
+
+def inside(error: DomainError, field: str) -> DomainError:
+    """The same refusal of a statement that stands in `field` of a body."""
+    wrong = [
+        {**each, "pointer": each["pointer"].replace("/body", f"/body/{field}", 1)}
+        for each in error.extra["errors"]
+    ]
+    error.extra = {"errors": wrong}
+    return error
 
 
 class IdentifierRefused(DomainError):
@@ -22,10 +39,9 @@ class IdentifierRefused(DomainError):
 
     def __init__(self, field: str, check: str) -> None:
         name = field.replace("_", "-")
-        super().__init__(
-            f"{field} fails the check of its {check}",
-            extra={"errors": [{"pointer": f"/body/{field}", "code": f"{name}-{check}", "detail": check}]},
-        )
+        pointer = f"/body/{_WRITTEN_AT.get(field, field)}"
+        wrong = at_field(pointer, f"{name}-{check}", check)
+        super().__init__(f"{field} fails the check of its {check}", extra=wrong)
         self.code = f"{name}-{check}"
 
 
@@ -36,9 +52,8 @@ class CoverageImpossible(DomainError):
     refusal: ClassVar[Refusal] = Refusal.INVALID
 
     def __init__(self, code: str, detail: str, *, field: str) -> None:
-        super().__init__(
-            detail, extra={"errors": [{"pointer": f"/body/{field}", "code": code, "detail": detail}]}
-        )
+        pointer = f"/body/{_WRITTEN_AT.get(field, field)}"
+        super().__init__(detail, extra=at_field(pointer, code, detail))
         self.code = code
 
 
@@ -58,13 +73,21 @@ class Statement:
     nia: str | None
     ame_number: str | None
     born_on: date | None
-    insured: Insured | None  # none: yes when anything is stated
+    insured: Insured | None  # none: yes when an insurance is stated
     amc: AmcStatement | None
     amc_declared: AmcDeclared
     exemptions: Sequence[Exemption]
     scheme: str
     sponsor_code: str | None
     holder_name: str | None
+
+    @property
+    def is_insured(self) -> Insured:
+        if self.insured is not None:
+            return self.insured
+        of_insurer = (self.nir, self.nia, self.ame_number, self.amc, self.exemptions, self.holder_name)
+        said = any(of_insurer) or self.amc_declared is not AmcDeclared.NONE
+        return Insured.YES if said else Insured.UNKNOWN
 
 
 def checked(means: Means, statement: Statement, *, today: date) -> dict[str, Any]:

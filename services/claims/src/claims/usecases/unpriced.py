@@ -15,7 +15,7 @@ from claims.models import CareAct, Status, Stream, UnpricedCare
 from claims.usecases import balances, care, early, legs
 from claims.usecases.means import Means
 from common.db import Sessions
-from common.errors import DomainError, Refusal
+from common.errors import DomainError, Refusal, at_field
 from common.events.booking import ConsultationCompletedV1
 from common.events.envelope import Meta
 from common.events.payment import ShortV1
@@ -30,6 +30,10 @@ class FeeAboveAgreed(DomainError):
 
     code: ClassVar[str] = "fee-above-agreed"
     refusal: ClassVar[Refusal] = Refusal.INVALID
+
+    def __init__(self) -> None:
+        detail = "the fee may only be lowered"
+        super().__init__(detail, extra=at_field("/body/fee_cents", self.code, detail))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +88,7 @@ def _coded(completion: dict[str, object], coding: Coding) -> dict[str, object]:
     fee = completion["fee_cents"]
     if coding.fee_cents is not None:
         if not isinstance(fee, int) or coding.fee_cents > fee:
-            raise FeeAboveAgreed("the fee may only be lowered")
+            raise FeeAboveAgreed
         fee = coding.fee_cents
     acts = [{"code": code} for code in coding.acts]
     return completion | {"acts": acts, "overrun_qualifier": coding.overrun_qualifier, "fee_cents": fee}
