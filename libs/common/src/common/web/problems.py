@@ -167,6 +167,8 @@ async def _on_problem(request: Request, error: Exception) -> Response:
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
     status = error.status_code
+    if status == HTTPStatus.BAD_REQUEST and error.__cause__ is not None:  # FastAPI could not parse the body
+        return response(request.scope, Problem(400, "malformed-json", "The body is not JSON."))
     code = _CODES.get(status) or HTTPStatus(status).phrase.lower().replace(" ", "-")
     headers = dict(error.headers or {})
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
