@@ -201,7 +201,8 @@ def _complete(operation: dict[str, Any], needed: set[Any]) -> None:
     if "requestBody" in operation:
         codes |= {400, 413, 415}
     if idempotency.required_key in needed:
-        codes |= {400, 409}
+        # The key is kept with a hash of the body, which is read even where none belongs.
+        codes |= {400, 409, 413}
     if needed & {etags.required_version, etags.optional_version}:
         codes |= {412, 428}
     responses = operation["responses"]
