@@ -178,15 +178,7 @@ async def lock_stream(session: AsyncSession, appointment_id: UUID) -> Stream:
 
 async def lock_streams(session: AsyncSession, appointment_ids: Iterable[UUID]) -> None:
     """All of a batch, made where they are missing, in the order of their ids; `lock_stream` then has them."""
-    ids = sorted(set(appointment_ids))
-    if not ids:
-        return
-    await roots.lock_all(session, Stream, ids)
-    missing = [each for each in ids if roots.find_locked(session, Stream, each) is None]
-    if missing:
-        blank = insert(Stream).values([{"id": each, **_BLANK} for each in missing]).on_conflict_do_nothing()
-        await session.execute(blank)
-        await roots.lock_all(session, Stream, missing)
+    await roots.lock_or_make_all(session, Stream, appointment_ids, blank=_BLANK)
 
 
 async def held_stream(session: AsyncSession, appointment_id: UUID) -> Stream:

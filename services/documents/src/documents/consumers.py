@@ -1,10 +1,12 @@
 """Events into use cases, nothing else."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from common import vault
+from common.events.base import AppointmentFact, Event
 from common.events.booking import (
     AppointmentAbandonedV1,
     AppointmentCancelledV1,
@@ -28,10 +30,18 @@ from common.messaging.records import APPLIED, Outcome
 from common.messaging.routes import Routes
 from common.money import Cents
 from common.web import rights
+from documents import store
 from documents.domain.visits import Visit
 from documents.usecases import visits
 
 routes = Routes()
+
+
+@routes.prepares
+async def lock_roots(session: AsyncSession, events: Sequence[Event]) -> None:
+    """Those of a batch in one statement and one order: the handlers find them locked."""
+    told = [event for event in events if isinstance(event, AppointmentFact)]
+    await store.lock_streams(session, [event.appointment_id for event in told])
 
 
 @routes.on(AppointmentRequestedV1)

@@ -1,7 +1,8 @@
 """Every query of documents by name, with its lock."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import or_, select, update
@@ -13,10 +14,17 @@ from documents.domain.content import Folder, Kind
 from documents.domain.visits import DocumentStatus, Visit
 from documents.models import Dispensation, Document, Stream
 
+_BLANK: Final = {"version": 0, "visit": Visit.UNKNOWN}
+
 
 async def lock_stream(session: AsyncSession, appointment_id: UUID) -> Stream:
     """The root row of an appointment, made when nothing was known of it."""
-    return await roots.lock(session, Stream, appointment_id, blank={"version": 0, "visit": Visit.UNKNOWN})
+    return await roots.lock(session, Stream, appointment_id, blank=_BLANK)
+
+
+async def lock_streams(session: AsyncSession, appointment_ids: Iterable[UUID]) -> None:
+    """All of a batch, in the order of their ids; `lock_stream` then has them."""
+    await roots.lock_or_make_all(session, Stream, appointment_ids, blank=_BLANK)
 
 
 async def find_stream(session: AsyncSession, appointment_id: UUID) -> Stream | None:

@@ -1,9 +1,11 @@
 """The events payment listens to, and the use case each one triggers."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from common.events.base import AppointmentFact, Event
 from common.events.booking import (
     AppointmentAbandonedV1,
     AppointmentCancelledV1,
@@ -25,6 +27,13 @@ from payment.models import End
 from payment.usecases import balances, cards, facts
 
 routes = Routes()
+
+
+@routes.prepares
+async def lock_roots(session: AsyncSession, events: Sequence[Event]) -> None:
+    """Those of a batch in one statement and one order: the handlers find them locked."""
+    told = [event for event in events if isinstance(event, AppointmentFact)]
+    await store.lock_streams(session, [event.appointment_id for event in told])
 
 
 @routes.on(QuoteIssuedV1)

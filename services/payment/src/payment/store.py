@@ -1,6 +1,6 @@
 """Every query of the payment service, by name."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, ClassVar, Final
 from uuid import UUID
@@ -71,6 +71,11 @@ _BLANK = {
 async def lock_stream(session: AsyncSession, appointment_id: UUID) -> Stream:
     """The root row, held until the transaction ends; the first fact of an appointment creates it."""
     return await roots.lock(session, Stream, appointment_id, blank=_BLANK)
+
+
+async def lock_streams(session: AsyncSession, appointment_ids: Iterable[UUID]) -> None:
+    """All of a batch, in the order of their ids; `lock_stream` then has them."""
+    await roots.lock_or_make_all(session, Stream, appointment_ids, blank=_BLANK)
 
 
 async def lock_known_stream(session: AsyncSession, appointment_id: UUID) -> Stream:

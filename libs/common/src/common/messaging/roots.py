@@ -25,6 +25,21 @@ async def lock_all(session: AsyncSession, model: type[R], ids: Iterable[UUID]) -
     rows |= {(model, row.id): row for row in await session.scalars(query)}
 
 
+async def lock_or_make_all(
+    session: AsyncSession, model: type[R], ids: Iterable[UUID], *, blank: Mapping[str, Any]
+) -> None:
+    """As `lock_all`, with those made that are missing: `blank` is all but the id."""
+    wanted = sorted(set(ids))
+    if not wanted:
+        return
+    await lock_all(session, model, wanted)
+    missing = [each for each in wanted if find_locked(session, model, each) is None]
+    if missing:
+        values = [{"id": each, **blank} for each in missing]
+        await session.execute(insert(model).values(values).on_conflict_do_nothing())
+        await lock_all(session, model, missing)
+
+
 async def lock(session: AsyncSession, model: type[R], root_id: UUID, *, blank: Mapping[str, Any]) -> R:
     """Held until the transaction ends. The first fact of a key makes its row: `blank` is all but the id."""
     held = find_locked(session, model, root_id)
