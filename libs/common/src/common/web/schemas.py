@@ -56,14 +56,15 @@ def _written_as_text(value: Any) -> Any:
     raise PydanticCustomError("time_as_number", "Input should be text in ISO 8601")
 
 
+# Escapes stay escapes: the patterns stand in generated code of other languages.
 # Without control characters, which no page and no document can show.
-ONE_LINE = "^[^\u0000-\u001f\u007f-\u009f]*$"
+ONE_LINE = r"^[^\u0000-\u001f\u007f-\u009f]*$"
 # Names of people in the letters of French civil status.
-_LETTERS = "A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u1e00-\u1eff"
-_MARKS = "\u0300-\u036f'\u2019. -"
+_LETTERS = r"A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u1e00-\u1eff"
+_MARKS = r"\u0300-\u036f'\u2019. -"
 PersonName = Annotated[
     str,
-    Field(min_length=1, max_length=100, pattern=f"^['\u2019]?[{_LETTERS}][{_LETTERS}{_MARKS}]*$"),
+    Field(min_length=1, max_length=100, pattern=rf"^['\u2019]?[{_LETTERS}][{_LETTERS}{_MARKS}]*$"),
 ]
 
 QueryTime = Annotated[AwareDatetime, BeforeValidator(_written_as_text)]
