@@ -68,10 +68,13 @@ def keyed(headers: dict[str, str]) -> dict[str, str]:
     return headers | {"Idempotency-Key": uuid4().hex}
 
 
+_LETTERS = str.maketrans("0123456789", "ghijklmnop")  # a name has no digits
+
+
 def profile() -> dict[str, str]:
     return {
         "relation": "child",
-        "first_names": f"Camille {uuid4().hex}",  # each another child
+        "first_names": f"Camille {uuid4().hex.translate(_LETTERS)}",  # each another child
         "birth_name": "Le Goff",
         "birth_date": "2015-05-14",
         "sex": "female",
