@@ -241,6 +241,6 @@ GATHERED = 11  # of a batch of claims, however many
 SENT = 12
 COVERAGE_STATED = 9
 COVERAGE_READ = 4
-PREVIEW = 5
+PREVIEW = 6
 AGEING = 2
 PAYMENT = 17  # with the acknowledgement that it implies

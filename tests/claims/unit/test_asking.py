@@ -17,7 +17,8 @@ from claims.domain.asking import (
     inputs_of,
     specialty_word,
 )
-from claims.domain.pricing import Amc, Insured, Nir, price
+from claims.domain.pricing import Amc, Insured, Nir, PricingRefused, price
+from claims.domain.rights import PayerKind, RightsAnswer, RightsStatus, RightsVerdict, judged
 from claims.domain.tables import load_tables
 from common.money import Cents
 
@@ -144,3 +145,30 @@ def test_a_maternity_window_is_told_until_it_has_ended(windows, expected) -> Non
     found = exemptions_at(Insurance(exemptions=exemptions), care_on=ON, related=False).maternity
 
     assert (found and (found.first_on, found.last_on)) == expected
+
+
+def test_what_is_done_in_person_is_no_act_of_a_video_consultation() -> None:
+    with pytest.raises(PricingRefused) as refused:
+        inputs_of(replace(VISIT, acts=("G",)), COVERED, care_on=ON, booked_on=None, tables=TABLES)
+
+    assert (refused.value.code, refused.value.field) == ("act-not-allowed", "acts")
+
+
+def _open_until(last: date, payer_kind: PayerKind = "amc") -> RightsAnswer:
+    begins = date(2030, 1, 1)
+    return RightsAnswer(payer_kind=payer_kind, status=RightsStatus.OPEN, valid_from=begins, valid_to=last)
+
+
+@pytest.mark.parametrize(
+    ("answers", "verdict"),
+    [
+        ([], RightsVerdict.UNASKED),
+        ([_open_until(ON)], RightsVerdict.PROVEN),
+        ([_open_until(ON - timedelta(days=1))], RightsVerdict.UNAVAILABLE),  # nothing is said of the day
+        # the older one still holds
+        ([_open_until(ON), _open_until(ON - timedelta(days=1))], RightsVerdict.PROVEN),
+        ([_open_until(ON, "amo")], RightsVerdict.UNASKED),
+    ],
+)
+def test_rights_that_end_before_the_care_are_not_proven(answers, verdict) -> None:
+    assert judged(answers, "amc", care_on=ON)[0] is verdict

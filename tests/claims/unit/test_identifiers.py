@@ -65,3 +65,17 @@ def test_any_text_gets_an_answer(kind: str, text: str) -> None:
     answer = CHECKS[kind](text)
 
     assert (answer.failed is None) == (answer.verdict in {Verdict.VALID, Verdict.VALID_PROVISIONAL})
+
+
+@pytest.mark.parametrize(
+    ("value", "provisional"),
+    [
+        ("790079935101282", True),
+        ("790009935101282", True),
+        ("185057800608491", False),
+        ("255081416802538", False),
+    ],
+)
+def test_a_provisional_number_is_known_by_its_first_digit(value, provisional) -> None:
+    """However odd the month is: it is priced as what it is."""
+    assert identifiers.is_provisional(value) is provisional

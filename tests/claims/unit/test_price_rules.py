@@ -628,3 +628,30 @@ def test_an_act_stands_once() -> None:
         "acts",
         "an-act-stands-once",
     )
+
+
+@pytest.mark.parametrize(
+    ("changes", "warning", "told"),
+    [
+        (
+            {"sector": Sector.OPTAM, "fee_cents": Cents(4000)},
+            WarningCode.OVERRUN_BESIDE_THIRD_PARTY_ASSUMED,
+            True,
+        ),
+        ({"sector": Sector.OPTAM}, WarningCode.OVERRUN_BESIDE_THIRD_PARTY_ASSUMED, False),
+        (
+            {"specialty": "psychologist", "sector": Sector.NONE},
+            WarningCode.PARTNER_PSYCHOLOGIST_ASSUMED,
+            True,
+        ),
+        ({"specialty": "osteopath", "sector": Sector.NONE}, WarningCode.PARTNER_PSYCHOLOGIST_ASSUMED, False),
+    ],
+)
+def test_a_default_that_decides_a_contradiction_is_told(
+    changes: dict[str, Any],
+    warning: WarningCode,
+    told: bool,  # noqa: FBT001
+) -> None:
+    answer = priced(care_on=date(2025, 3, 10), **changes)
+
+    assert (warning in answer.warnings) is told

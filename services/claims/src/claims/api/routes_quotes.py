@@ -40,7 +40,7 @@ async def create_preview(
         await store.get_practitioner(transaction, body.practitioner_id) if body.practitioner_id else None
     )
     try:
-        insurance = await coverage.for_preview(
+        insurance, offer = await coverage.for_preview(
             transaction,
             means,
             body.patient_id,
@@ -56,8 +56,10 @@ async def create_preview(
             means,
             body.consultation(practitioner),
             insurance,
+            offer=offer,
             care_on=body.care_on,
             patient_id=body.patient_id,
+            practitioner_id=body.practitioner_id,
             created_by=caller.subject,
             now=now,
         )

@@ -1,5 +1,6 @@
 """From what is known of a consultation and of a patient's insurance to the question the calculator takes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import MINYEAR, date, timedelta
 from enum import StrEnum
@@ -15,6 +16,8 @@ from claims.domain.pricing import (
     Nir,
     OverrunQualifier,
     Pathway,
+    PricingRefused,
+    RefusalCode,
     Sector,
     Sponsor,
     Territory,
@@ -119,7 +122,11 @@ def inputs_of(
     tables: Tables,
     taken: Taken = NOTHING_TAKEN,
 ) -> Inputs:
-    """The question for the calculator on the care date."""
+    """The question for the calculator on the care date.
+
+    Raises PricingRefused for an act that is done in person: the platform is for video only (domain.md 3.4).
+    """
+    _refuse_in_person(consultation.acts, care_on=care_on, tables=tables)
     return Inputs(
         care_on=care_on,
         born_on=insurance.born_on or stand_in_birth(consultation, care_on=care_on),
@@ -144,6 +151,14 @@ def inputs_of(
         sponsor=insurance.sponsor,
         booked_on=booked_on,
     )
+
+
+def _refuse_in_person(codes: Sequence[str], *, care_on: date, tables: Tables) -> None:
+    acts = tables.known_at(None).acts
+    for code in codes:
+        act = acts.find((code,), on=care_on)
+        if act is not None and act.in_person:
+            raise PricingRefused(RefusalCode.ACT_NOT_ALLOWED, "acts", f"{code}-is-done-in-person")
 
 
 def counted(taken: Taken, *, care_on: date, tables: Tables) -> Taken:

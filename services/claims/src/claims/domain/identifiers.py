@@ -62,8 +62,12 @@ def check_nir(raw: str) -> Answer:
         return Answer(Verdict.INVALID, value, Check.KEY)
     if value[0] in "09" or not _known_month(value[NIR_MONTH]) or not _known_place(value[NIR_PLACE]):
         return Answer(Verdict.SUSPECT_STRUCTURE, value, Check.STRUCTURE)
-    provisional = value[0] in "345678"
-    return Answer(Verdict.VALID_PROVISIONAL if provisional else Verdict.VALID, value)
+    return Answer(Verdict.VALID_PROVISIONAL if is_provisional(value) else Verdict.VALID, value)
+
+
+def is_provisional(value: str) -> bool:
+    """By the first digit of an accepted NIR (domain.md 2.1), however odd its month or place is."""
+    return value[0] in "345678"
 
 
 def check_nia(raw: str) -> Answer:

@@ -32,6 +32,8 @@ class WarningCode(StrEnum):
     NIR_PROVISIONAL = "nir-provisional"
     THIRD_PARTY_PAYMENT_IMPOSED = "third-party-payment-imposed"
     DIRECT_ACCESS_ASSUMED = "direct-access-assumed"
+    OVERRUN_BESIDE_THIRD_PARTY_ASSUMED = "overrun-beside-third-party-assumed"
+    PARTNER_PSYCHOLOGIST_ASSUMED = "partner-psychologist-assumed"
     # Another row than a tariff's or a surcharge's decided, and no source confirms it.
     UNCONFIRMED_RULE = "unconfirmed-rule"
     # A payer's rights service is down: the price rests on what the patient declared.

@@ -73,6 +73,8 @@ def judged(
             return RightsVerdict.REFUSED, each
         elif each.covers(care_on):
             return RightsVerdict.PROVEN, each
+        else:
+            silent = True  # open, and nothing is said of the care date: it is asked for again
     return (RightsVerdict.UNAVAILABLE if silent else RightsVerdict.UNASKED), None
 
 

@@ -11,7 +11,7 @@ from claims.domain.priced import Benefit, ClaimLine, ClaimPart, Payer, PricedLin
 from claims.domain.rates import Rate, rate_of
 from claims.domain.refusals import WarningCode
 from claims.domain.reimbursability import Reimbursability, reimbursability
-from claims.domain.situation import Situation, read_situation
+from claims.domain.situation import MON_SOUTIEN_PSY, PSYCHOLOGIST, Situation, read_situation
 from claims.domain.sponsors import sponsored
 from claims.domain.tables import Book
 from common.money import WHOLE, Cents, share
@@ -72,7 +72,8 @@ def settle(inputs: Inputs, book: Book, policy: Policy) -> Settled:
     situation = read_situation(inputs, book, policy)
     partner = situation.partner
     if partner is None and not situation.specialty.physician:
-        return _not_reimbursed(situation, Step("A5", None, inputs.fee_cents, situation.specialty.reference))
+        step = Step("A5", None, inputs.fee_cents, situation.specialty.reference)
+        return _not_reimbursed(situation, step, warnings=_partner_assumed(situation))
     if inputs.insured is Insured.NO:
         return _not_reimbursed(situation, Step("A4", None, inputs.fee_cents))
     if partner is not None:
@@ -303,8 +304,20 @@ def _warnings(
         ),
         (WarningCode.AMC_NEEDS_NIR, full_amc and not situation.nir_usable and not third_party.amc),
         (WarningCode.THIRD_PARTY_PAYMENT_IMPOSED, third_party.imposed),
+        (
+            WarningCode.OVERRUN_BESIDE_THIRD_PARTY_ASSUMED,
+            coded.overrun_cents > 0 and third_party.amo and not third_party.imposed,
+        ),
     )
     return [*verdict.warnings, *[warning for warning, holds in applies if holds]]
+
+
+def _partner_assumed(situation: Situation) -> tuple[WarningCode, ...]:
+    """A policy says that the psychologist is no partner; the tables have the scheme on that day."""
+    if situation.policy.partner_psychologist or situation.specialty.specialty != PSYCHOLOGIST:
+        return ()
+    row = situation.book.partner_psychology.find(MON_SOUTIEN_PSY, on=situation.inputs.care_on)
+    return (WarningCode.PARTNER_PSYCHOLOGIST_ASSUMED,) if row is not None else ()
 
 
 def _unconfirmed_rules(situation: Situation, coded: Coded, steps: list[Step]) -> list[WarningCode]:

@@ -9,9 +9,9 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from claims import store
+from claims.domain import identifiers
 from claims.domain.asking import NOTHING_KNOWN, AmcDeclared, Exemption, ExemptionKind, Insurance
 from claims.domain.calendar import day_in_paris
-from claims.domain.identifiers import Verdict
 from claims.domain.pricing import Insured, Nir, Sponsor, SponsorKind
 from claims.domain.rights import PayerKind, RightsAnswer, RightsStatus, RightsVerdict, applied, judged
 from claims.models import Coverage, CoverageVersion, SponsorOffer
@@ -231,12 +231,12 @@ async def _answer(session: AsyncSession, means: Means, row: RightsAnswerRow) -> 
 
 async def stated(
     session: AsyncSession, means: Means, statement: Statement, *, care_on: date, now: datetime
-) -> Insurance:
+) -> tuple[Insurance, SponsorOffer | None]:
     """What a statement would price with, without keeping it. Raises IdentifierRefused, CoverageImpossible."""
     today = day_in_paris(now)
     facts = checked(means, statement, today=today)
     offer = await _sponsor_offer(session, means, statement.sponsor_code, day=today)
-    return _insurance(
+    insurance = _insurance(
         facts,
         insured=statement.is_insured,
         amc_number=facts["amc_number"],
@@ -244,6 +244,7 @@ async def stated(
         scheme=statement.scheme,
         sponsor=_sponsor(offer, care_on) if offer else None,
     )
+    return insurance, offer
 
 
 async def for_preview(
@@ -254,14 +255,15 @@ async def for_preview(
     *,
     care_on: date,
     now: datetime,
-) -> Insurance:
-    """What is stated; else what is known of the patient; else nothing."""
+) -> tuple[Insurance, SponsorOffer | None]:
+    """What is stated; else what is known of the patient; else nothing. With the offer of a sponsor."""
     if statement is not None:
         return await stated(session, means, statement, care_on=care_on, now=now)
     if patient_id is None:
-        return NOTHING_KNOWN
+        return NOTHING_KNOWN, None
     row = await store.find_current_coverage(session, patient_id)
-    return (await opened(session, means, row, care_on=care_on)).insurance
+    known = await opened(session, means, row, care_on=care_on)
+    return known.insurance, known.offer
 
 
 async def get_current(session: AsyncSession, patient_id: UUID) -> CoverageVersion:
@@ -308,8 +310,7 @@ def _nir(facts: dict[str, Any]) -> Nir:
         return Nir.PROVISIONAL  # a waiting identifier until the number is certified
     if facts["nir"] is None:
         return Nir.NONE
-    provisional = facts["nir_verdict"] == Verdict.VALID_PROVISIONAL.value
-    return Nir.PROVISIONAL if provisional else Nir.DEFINITIVE
+    return Nir.PROVISIONAL if identifiers.is_provisional(facts["nir"]) else Nir.DEFINITIVE
 
 
 def _day(text: str | None) -> date | None:

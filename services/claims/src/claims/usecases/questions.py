@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from claims import store
-from claims.domain.asking import Consultation, Insurance, Taken, counted, inputs_of
+from claims.domain.asking import NOTHING_TAKEN, Consultation, Insurance, Taken, counted, inputs_of
 from claims.domain.pricing import Inputs
 from claims.models import SponsorOffer
 from claims.usecases.means import Means
@@ -21,21 +21,23 @@ async def asked(
     insurance: Insurance,
     *,
     offer: SponsorOffer | None,
-    patient_id: UUID,
+    patient_id: UUID | None,
     practitioner_id: UUID | None,
     care_on: date,
     booked_on: date | None,
 ) -> Inputs:
-    """All care of the person that has a price by now counts towards ceilings and caps.
+    """All care of the person that has a price by now counts towards ceilings and caps; nobody has had none.
 
     Care that was done later and priced first counts too: no order of arrival exceeds a ceiling.
     """
-    known = await store.sum_taken(session, patient_id, practitioner_id=practitioner_id, care_on=care_on)
-    taken = Taken(
-        this_year_cents=known.year_cents,
-        today_cents=known.today_cents,
-        partner_sessions=known.partner_sessions,
-    )
+    taken = NOTHING_TAKEN
+    if patient_id is not None:
+        known = await store.sum_taken(session, patient_id, practitioner_id=practitioner_id, care_on=care_on)
+        taken = Taken(
+            this_year_cents=known.year_cents,
+            today_cents=known.today_cents,
+            partner_sessions=known.partner_sessions,
+        )
     return inputs_of(
         consultation,
         await _within_cap(session, insurance, offer, patient_id, care_on=care_on),
@@ -50,7 +52,7 @@ async def _within_cap(
     session: AsyncSession,
     insurance: Insurance,
     offer: SponsorOffer | None,
-    patient_id: UUID,
+    patient_id: UUID | None,
     *,
     care_on: date,
 ) -> Insurance:
@@ -58,7 +60,9 @@ async def _within_cap(
     sponsor = insurance.sponsor
     if sponsor is None or offer is None or offer.monthly_cap_cents is None:
         return insurance
-    spent = await store.sum_sponsored(session, patient_id, offer.id, month_of=care_on)
+    spent = 0
+    if patient_id is not None:
+        spent = await store.sum_sponsored(session, patient_id, offer.id, month_of=care_on)
     left = Cents(max(offer.monthly_cap_cents - spent, 0))
     if left == 0:
         return replace(insurance, sponsor=None)

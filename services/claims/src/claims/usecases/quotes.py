@@ -8,10 +8,10 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from claims import store
-from claims.domain.asking import Consultation, Insurance, inputs_of
+from claims.domain.asking import Consultation, Insurance
 from claims.domain.calendar import day_in_paris
 from claims.domain.pricing import PricingRefused, price
-from claims.models import Preview, Quote, QuoteState, Status, Stream
+from claims.models import Preview, Quote, QuoteState, SponsorOffer, Status, Stream
 from claims.usecases import coverage, early, pricing, questions
 from claims.usecases.means import Means
 from common.events.booking import (
@@ -34,13 +34,25 @@ async def preview(
     consultation: Consultation,
     insurance: Insurance,
     *,
+    offer: SponsorOffer | None,
     care_on: date,
     patient_id: UUID | None,
+    practitioner_id: UUID | None,
     created_by: UUID,
     now: datetime,
 ) -> Preview:
     """A price nobody is bound to, kept so that a booking can say what was seen. Raises PricingRefused."""
-    inputs = inputs_of(consultation, insurance, care_on=care_on, booked_on=None, tables=means.tables)
+    inputs = await questions.asked(
+        session,
+        means,
+        consultation,
+        insurance,
+        offer=offer,
+        patient_id=patient_id,
+        practitioner_id=practitioner_id,
+        care_on=care_on,
+        booked_on=None,
+    )
     priced = price(inputs, means.tables, means.policy, as_known_at=now)
     columns = await pricing.columns(
         session, means, inputs, priced, owner=patient_id or created_by, kept=False, known_at=now, now=now
