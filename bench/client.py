@@ -80,10 +80,19 @@ class Connection(asyncio.Protocol):
     async def exchange(self, request: bytes) -> Exchange:
         await self.revive()
         began = perf_counter()
+        try:
+            answer = await self._ask(request)
+        except ServerAway:
+            if self._buffer:
+                raise
+            await self.revive()  # the server closed what was idle in the moment of writing
+            answer = await self._ask(request)
+        return Exchange(answer, perf_counter() - began)
+
+    async def _ask(self, request: bytes) -> Answer:
         self._waiting = asyncio.get_running_loop().create_future()
         self._transport.write(request)
-        answer = await self._waiting
-        return Exchange(answer, perf_counter() - began)
+        return await self._waiting
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
