@@ -183,3 +183,12 @@ PSYCHOLOGIST: Final = {
     "third_party_payment": "none",
     "fee_cents": 6000,
 }
+
+# A doctor that a preview is asked about without naming one.
+PRACTICE = {
+    "profession": "physician",
+    "specialty": "01",
+    "sector": "s1",
+    "third_party_payment": "full",
+    "fee_cents": 2500,
+}

@@ -100,16 +100,20 @@ def _(document: Json) -> None:
     document["components"]["schemas"]["CardCreate-Input"] = {"type": "object", "description": "a twin"}
 
 
+def _write(folder: Path, breaks: dict[str, Callable[[Json], Any]]) -> None:
+    """The document as it is, and once for each rule that it is made to break."""
+    sound = json.loads((ROOT / "docs/openapi/payment.json").read_text(encoding="utf-8"))
+    for rule, change in {"": lambda _: None, **breaks}.items():
+        document = deepcopy(sound)
+        change(document)
+        (folder / f"document-{rule}.json").write_text(json.dumps(document), encoding="utf-8")
+
+
 @pytest.fixture(scope="module")
 def findings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     """The rules that found something, by the rule that was broken; "" is the document as it is."""
     folder = tmp_path_factory.mktemp("documents")
-    sound = json.loads((ROOT / "docs/openapi/payment.json").read_text(encoding="utf-8"))
-    for rule in ["", *BREAKS]:
-        document = deepcopy(sound)
-        if rule:
-            BREAKS[rule](document)
-        (folder / f"document-{rule}.json").write_text(json.dumps(document), encoding="utf-8")
+    _write(folder, BREAKS)
     command = [SPECTRAL, "lint", *sorted(folder.iterdir()), "--ruleset", RULES, "--format", "json", "--quiet"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     found: dict[str, set[str]] = {rule: set() for rule in ["", *BREAKS]}
@@ -165,12 +169,7 @@ REDOCLY_BREAKS: dict[str, Callable[[Json], Any]] = {
 def redocly_findings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[str]]:
     """As `findings`, of redocly."""
     folder = tmp_path_factory.mktemp("redocly")
-    sound = json.loads((ROOT / "docs/openapi/payment.json").read_text(encoding="utf-8"))
-    for rule in ["", *REDOCLY_BREAKS]:
-        document = deepcopy(sound)
-        if rule:
-            REDOCLY_BREAKS[rule](document)
-        (folder / f"document-{rule}.json").write_text(json.dumps(document), encoding="utf-8")
+    _write(folder, REDOCLY_BREAKS)
     settings = ["--config", NODE / "rules/redocly.yaml", "--format", "json", "--max-problems", "1000"]
     command = [NODE / "node_modules/.bin/redocly", "lint", *sorted(folder.iterdir()), *settings]
     quiet = ["env", "NO_UPDATE_NOTIFIER=1", "REDOCLY_SUPPRESS_UPDATE_NOTICE=true"]

@@ -9,7 +9,7 @@ import pytest
 
 from claims.consumers import routes_of
 from claims.domain.policy import Policy
-from support.claims import ADMINISTRATOR, COMPLETED, NIR, PATIENT, SUPPORT, Facts, keyed
+from support.claims import ADMINISTRATOR, COMPLETED, NIR, PATIENT, PRACTICE, SUPPORT, Facts, keyed
 
 COVERED = {"nir": NIR, "birth_date": "1985-05-14"}
 PSYCHOLOGIST = {"profession": "psychologist", "specialty": "00", "fee_cents": 5000}
@@ -138,17 +138,10 @@ async def test_a_preview_shows_what_is_left_of_the_cap(world, client, given_cove
     code = await given_offer(client, kind="FULL", monthly_cap_cents=1000)
     await given_coverage(care[0], **COVERED, sponsor_code=code)
     await perform(world, care[:1])
-    practice = {
-        "profession": "physician",
-        "specialty": "01",
-        "sector": "s1",
-        "third_party_payment": "full",
-        "fee_cents": 2500,
-    }
     whose: dict[str, Any] = {"coverage": {"insured": "no", "sponsor_code": code}}
     if named:
         whose = {"patient_id": str(care[0].patient_id)}
-    asked = {"practice": practice, "care_on": COMPLETED.date().isoformat(), "pathway": "regular-doctor"}
+    asked = {"practice": PRACTICE, "care_on": COMPLETED.date().isoformat(), "pathway": "regular-doctor"}
 
     answer = await client.post("/previews", json=asked | whose, headers=PATIENT)
 

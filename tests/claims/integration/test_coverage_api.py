@@ -15,6 +15,7 @@ from support.claims import (
     CONTRACTED,
     NIR,
     PATIENT,
+    PRACTICE,
     PRACTITIONER,
     SERVICE,
     STRANGER,
@@ -373,15 +374,8 @@ async def test_a_sponsor_pays_its_part_for_who_has_the_code(world, client, given
 async def test_a_question_without_a_price_is_refused_with_its_field_and_rule(
     client, changes, coverage, care_on, refusal, field
 ) -> None:
-    practice = {
-        "profession": "physician",
-        "specialty": "01",
-        "sector": "s1",
-        "third_party_payment": "full",
-        "fee_cents": 2500,
-    }
     asked = {
-        "practice": practice | changes,
+        "practice": PRACTICE | changes,
         "care_on": care_on,
         "coverage": coverage,
         "pathway": "regular-doctor",
@@ -413,14 +407,7 @@ async def test_a_question_without_a_price_is_refused_with_its_field_and_rule(
 async def test_a_refused_statement_names_the_field_where_it_was_written(
     client, linked, coverage, pointer, code
 ) -> None:
-    practice = {
-        "profession": "physician",
-        "specialty": "01",
-        "sector": "s1",
-        "third_party_payment": "full",
-        "fee_cents": 2500,
-    }
-    asked = {"practice": practice, "care_on": "2030-06-03", "coverage": coverage}
+    asked = {"practice": PRACTICE, "care_on": "2030-06-03", "coverage": coverage}
 
     previewed = await client.post("/previews", json=asked, headers=PATIENT)
     facts = Facts()
@@ -434,14 +421,7 @@ async def test_a_refused_statement_names_the_field_where_it_was_written(
 
 
 async def test_nothing_stated_is_an_insurance_that_is_not_known(client) -> None:
-    practice = {
-        "profession": "physician",
-        "specialty": "01",
-        "sector": "s1",
-        "third_party_payment": "full",
-        "fee_cents": 2500,
-    }
-    asked = {"practice": practice, "care_on": "2030-06-03", "coverage": {}, "pathway": "referred"}
+    asked = {"practice": PRACTICE, "care_on": "2030-06-03", "coverage": {}, "pathway": "referred"}
 
     answer = await client.post("/previews", json=asked, headers=PATIENT)
 

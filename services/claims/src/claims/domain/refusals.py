@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import ClassVar
 
-from common.errors import DomainError, Refusal
+from common.errors import DomainError, Refusal, at_field
 
 
 class RefusalCode(StrEnum):
@@ -47,18 +47,13 @@ class PricingRefused(DomainError):
     refusal: ClassVar[Refusal] = Refusal.INVALID
 
     def __init__(self, code: RefusalCode, field: str, rule: str) -> None:
-        super().__init__(
-            f"{code.value}: {field}: {rule}", extra={"errors": [self._told(f"/body/{field}", rule)]}
-        )
+        super().__init__(f"{code.value}: {field}: {rule}")
         self.code = code.value
         self.field = field
         self.rule = rule
+        self.at(f"/body/{field}")
 
     def at(self, pointer: str) -> "PricingRefused":
         """The same refusal, for a caller who gave the input at fault in another place."""
-        self.extra = {"errors": [self._told(pointer, self.rule)]}
+        self.extra = at_field(pointer, self.rule, f"breaks the rule {self.rule}")
         return self
-
-    @staticmethod
-    def _told(pointer: str, rule: str) -> dict[str, str]:
-        return {"pointer": pointer, "code": rule, "detail": f"breaks the rule {rule}"}

@@ -17,7 +17,7 @@ from typing import ClassVar, Final
 from uuid import UUID
 
 from claims.domain.returns import PayerReturn, ReturnKind
-from common.errors import DomainError, Refusal
+from common.errors import DomainError, Refusal, at_field
 from common.money import Cents
 
 VERSION: Final = "returns-1"
@@ -51,8 +51,8 @@ class ReturnFileRefused(DomainError):
 
     def __init__(self, field: str, rule: str) -> None:
         pointer = "/body/base64" if field == "base64" else "/body/text"
-        wrong = {"pointer": pointer, "code": rule, "detail": f"{field} breaks the rule {rule}"}
-        super().__init__(f"{field}: {rule}", extra={"errors": [wrong]})
+        wrong = at_field(pointer, rule, f"{field} breaks the rule {rule}")
+        super().__init__(f"{field}: {rule}", extra=wrong)
         self.field = field
         self.rule = rule
 

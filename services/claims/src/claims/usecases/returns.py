@@ -66,18 +66,21 @@ async def _apply(
     else:
         await _apply_to_invoice(session, means, item, line, now=now)
     if line.state in _UNPOSTED and line.leg_id is not None:
-        leg = await store.get_leg(session, line.leg_id)
-        cents, reason = item.amount_cents, line.reason
-        story.tell(
-            session,
-            leg.appointment_id,
-            "return",
-            line.state.value,
-            now=now,
-            leg=leg,
-            amount_cents=cents,
-            reason=reason,
-        )
+        _tell(session, await store.get_leg(session, line.leg_id), line, now=now)
+
+
+def _tell(session: AsyncSession, leg: Leg, line: ReturnLine, *, now: datetime) -> None:
+    """Of a line that posts nothing, the story of its claim tells why."""
+    story.tell(
+        session,
+        leg.appointment_id,
+        "return",
+        line.state.value,
+        now=now,
+        leg=leg,
+        amount_cents=line.amount_cents,
+        reason=line.reason,
+    )
 
 
 async def _acknowledge(
@@ -324,17 +327,13 @@ async def _tell_waiting(session: AsyncSession, line: ReturnLine, *, now: datetim
     if line.state is not LineState.WAITING:
         return
     for submission, leg in await store.list_batched(session, line.batch_id):
-        if leg.attempt == submission.attempt and leg.state in _AWAITS_MONEY:
-            story.tell(
-                session,
-                leg.appointment_id,
-                "return",
-                line.state.value,
-                now=now,
-                leg=leg,
-                amount_cents=line.amount_cents,
-                reason=line.reason,
-            )
+        if _is_due(leg, submission):
+            _tell(session, leg, line, now=now)
+
+
+def _is_due(leg: Leg, submission: Submission) -> bool:
+    """Whether a bank line for the batch of this sending is to pay the claim."""
+    return leg.attempt == submission.attempt and leg.state in _AWAITS_MONEY
 
 
 async def _transfer(session: AsyncSession, means: Means, line: ReturnLine, *, now: datetime) -> None:
@@ -354,7 +353,7 @@ async def _transfer(session: AsyncSession, means: Means, line: ReturnLine, *, no
     for submission, known in await store.list_batched(session, batch.id):
         stream = await store.lock_stream(session, known.appointment_id)
         leg = await store.lock_leg(session, known.id)
-        if leg.attempt == submission.attempt and leg.state in _AWAITS_MONEY:
+        if _is_due(leg, submission):
             due.append((stream, leg, submission))
     left = [Cents(leg.amount_cents - leg.paid_cents) for _, leg, _ in due]
     if not due:
