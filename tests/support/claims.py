@@ -19,7 +19,7 @@ from common.events.booking import (
     ConsultationStartedV1,
     PatientAbsentV1,
 )
-from common.events.payment import ShortV1
+from common.events.payment import CapturedV1, ShortV1
 from common.messaging.records import Record
 from common.settings import KafkaSettings, KeySettings, PostgresSettings, ServiceIdentity, sample_key
 from support.records import NOW, record
@@ -134,6 +134,18 @@ class Facts:
 
     def patient_absent(self, *, sequence: int = 3) -> Record:
         return record(PatientAbsentV1(**self._about()), sequence=sequence)
+
+    def captured(self, cents: int, *, sequence: int = 2) -> Record:
+        event = CapturedV1.model_validate(
+            {
+                "appointment_id": self.appointment_id,
+                "hold_id": uuid4(),
+                "currency": "EUR",
+                "captured_cents": cents,
+                "released_cents": 0,
+            }
+        )
+        return record(event, sequence=sequence, at=COMPLETED)
 
     def short(self, cents: int, *, sequence: int = 2) -> Record:
         event = ShortV1.model_validate(

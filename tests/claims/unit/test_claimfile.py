@@ -1,4 +1,4 @@
-"""The neutral claim file, version 1, held to its golden form; reject codes and invoice numbers."""
+"""The neutral claim file, each version held to its golden form; reject codes and invoice numbers."""
 
 from datetime import UTC, date, datetime
 from uuid import UUID
@@ -10,7 +10,10 @@ from claims.domain.rejects import Again, Family, find_reject, normal_code
 from common.money import Cents
 
 
-def test_version_1_of_the_file() -> None:
+@pytest.mark.parametrize(
+    ("version", "paid_to"), [(1, {}), (2, {"paid_to": "provider"})], ids=["version 1", "version 2"]
+)
+def test_a_version_of_the_file(version, paid_to) -> None:
     claim = Claim(
         invoice_no="000000007",
         attempt=2,
@@ -35,10 +38,11 @@ def test_version_1_of_the_file() -> None:
         claims=[claim],
     )
 
-    assert to_json(batch) == {
-        "version": 1,
+    assert to_json(batch, version) == {
+        "version": version,
         "batch_id": "00000000-0000-0000-0000-000000000001",
         "payer": {"kind": "amc", "number": "99100001"},
+        **paid_to,
         "biller_id": "00000000-0000-0000-0000-000000000002",
         "made_at": "2030-06-03T10:00:00+00:00",
         "currency": "EUR",

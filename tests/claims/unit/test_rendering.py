@@ -10,8 +10,7 @@ from uuid import UUID
 import pytest
 
 from claims.domain import b2
-from claims.domain.b2 import BatchUnrenderable
-from claims.domain.claimfile import Batch, Claim, ClaimedLine, to_json
+from claims.domain.claimfile import Batch, BatchUnrenderable, Claim, ClaimedLine, to_json
 from claims.domain.rendering import renderer_of
 from common.money import Cents
 
@@ -99,8 +98,9 @@ def test_fields_of_a_record_never_overlap() -> None:
         (replace(BATCH, claims=[claim(1, nir=None)]), "nir"),
         (replace(BATCH, claims=[claim(1, nir=None, ame_number="1234567890123")]), "nir"),
         (replace(BATCH, claims=[claim(1, invoice_no="1234567890")]), "invoice_no"),
+        (replace(BATCH, paid_to="insured"), "paid_to"),
     ],
-    ids=["special scheme", "no number", "number without key", "invoice number too long"],
+    ids=["special scheme", "no number", "number without key", "invoice number too long", "direct payment"],
 )
 def test_what_has_no_place_in_the_format_is_refused_by_its_name(batch, field) -> None:
     with pytest.raises(BatchUnrenderable) as refused:
@@ -109,11 +109,24 @@ def test_what_has_no_place_in_the_format_is_refused_by_its_name(batch, field) ->
     assert refused.value.field == field
 
 
-def test_the_neutral_json_is_version_1_and_also_what_a_complementary_insurer_gets() -> None:
-    neutral = renderer_of("json-1", unconfirmed=False).render(BATCH)
+@pytest.mark.parametrize(("format_", "version"), [("json-1", 1), ("json-2", 2)])
+def test_the_neutral_json_has_two_versions(format_, version) -> None:
+    neutral = renderer_of(format_, unconfirmed=False).render(BATCH)
+
+    assert json.loads(neutral.content) == to_json(BATCH, version)
+
+
+def test_only_version_2_has_a_place_for_a_direct_payment() -> None:
+    sheets = replace(BATCH, paid_to="insured")
+
+    assert json.loads(renderer_of("json-2", unconfirmed=False).render(sheets).content)["paid_to"] == "insured"
+    with pytest.raises(BatchUnrenderable) as refused:
+        renderer_of("json-1", unconfirmed=False).render(sheets)
+    assert refused.value.field == "paid_to"
+
+
+def test_a_complementary_insurer_gets_neutral_json_beside_the_fixed_width_file() -> None:
     to_amc = replace(BATCH, payer="amc:99100001")
 
-    assert json.loads(neutral.content) == to_json(BATCH)
-    assert json.loads(neutral.content)["version"] == 1
     fixed = renderer_of("b2-0", unconfirmed=False).render(to_amc)
     assert (fixed.media_type, json.loads(fixed.content)["batch_id"]) == ("application/json", str(BATCH.id))

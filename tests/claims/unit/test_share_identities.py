@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from claims.domain.pricing import (
     ActLine,
     Inputs,
+    PaidTo,
     Payer,
     Policy,
     Priced,
@@ -115,6 +116,12 @@ def test_the_sheet_says_who_was_paid_directly(inputs: Inputs, policy: Policy) ->
     assert (priced.sheet_mode is SheetMode.INVOICE) == (not priced.reimbursable)
     assert (priced.sheet_mode is SheetMode.TP_RECEIPT) == (not direct and left > 0)
     assert direct or priced.amo_refund_expected_cents == 0
+    assert (priced.sheet is not None) == (priced.sheet_mode is SheetMode.FSE and priced.amo_cents > 0)
+    if priced.sheet is not None:
+        assert (priced.sheet.payer, priced.sheet.paid_to) == (Payer.AMO, PaidTo.INSURED)
+        assert priced.sheet.amount_cents == priced.amo_cents
+        assert priced.sheet.amount_cents == sum(line.amount_cents for line in priced.sheet.lines)
+        assert all(line.amount_cents > 0 for line in priced.sheet.lines)
     if direct and priced.reimbursable:
         kept = priced.flat_contribution_cents
         assert priced.amo_refund_expected_cents == priced.amo_cents - kept

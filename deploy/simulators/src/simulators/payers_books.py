@@ -232,6 +232,8 @@ async def _answer(
         "invoice_no": claim.invoice_no,
         "attempt": claim.attempt,
     }
+    if batch.paid_to == "insured" and not code:
+        return  # the insured person hears of it, not the sender
     kind: Kind = "reject" if code else "payment"
     for _ in range(2 if behaviour == "duplicate" else 1):
         await _add_return(

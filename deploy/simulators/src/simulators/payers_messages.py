@@ -63,9 +63,10 @@ class PayerIn(In):
 
 
 class BatchIn(In):
-    version: Literal[1]
+    version: Literal[1, 2]
     batch_id: UUID
     payer: PayerIn
+    paid_to: Literal["provider", "insured"] = "provider"  # since version 2
     biller_id: UUID
     made_at: datetime
     currency: Literal["EUR"]

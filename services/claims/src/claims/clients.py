@@ -10,8 +10,7 @@ import httpx
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from claims.domain.asking import Exemption, ExemptionKind
-from claims.domain.b2 import BatchUnrenderable
-from claims.domain.claimfile import Batch
+from claims.domain.claimfile import Batch, BatchUnrenderable
 from claims.domain.rendering import Format, Renderer, renderer_of
 from claims.domain.returns import PayerReturn, ReturnKind
 from claims.domain.rights import RightsAnswer, RightsQuestion, RightsStatus
@@ -86,7 +85,7 @@ class HttpGateway:
         key: str,
         *,
         transport: httpx.AsyncBaseTransport | None = None,
-        format_: Format = "json-1",
+        format_: Format = "json-2",
         unconfirmed: bool = False,
     ) -> "HttpGateway":
         return cls(

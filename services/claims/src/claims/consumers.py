@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from claims.usecases import ahead, balances, care, coverage, legs, practitioners, quotes
+from claims.usecases import ahead, balances, care, coverage, legs, practitioners, quotes, sheets
 from claims.usecases.early import take_early_facts
 from claims.usecases.means import Means
 from common.events.base import Event
@@ -27,7 +27,7 @@ from common.events.booking import (
     PractitionerWithdrawnV1,
 )
 from common.events.envelope import Meta
-from common.events.payment import BalanceChargedV1, BalanceChargeFailedV1, ShortV1
+from common.events.payment import BalanceChargedV1, BalanceChargeFailedV1, CapturedV1, ShortV1
 from common.messaging.records import APPLIED, Outcome, ignored
 from common.messaging.routes import Routes
 from common.web import rights
@@ -166,6 +166,10 @@ def _read_people(routes: Routes, means: Means) -> None:
 
 
 def _read_payments(routes: Routes, means: Means) -> None:
+    @routes.on(CapturedV1)
+    async def on_captured(session: AsyncSession, event: CapturedV1, meta: Meta, now: datetime) -> Outcome:
+        return await sheets.take_capture(session, means, event, meta, now=now)
+
     @routes.on(ShortV1)
     async def on_short(session: AsyncSession, event: ShortV1, meta: Meta, now: datetime) -> Outcome:
         return await balances.take_short(session, means, event, meta, now=now)
@@ -174,7 +178,10 @@ def _read_payments(routes: Routes, means: Means) -> None:
     async def on_balance_charged(
         session: AsyncSession, event: BalanceChargedV1, meta: Meta, now: datetime
     ) -> Outcome:
-        return await balances.take_charge(session, event, meta, now=now)
+        outcome = await balances.take_charge(session, event, meta, now=now)
+        if outcome is APPLIED:
+            await sheets.take_rest(session, means, event.appointment_id, now=now)
+        return outcome
 
     @routes.on(BalanceChargeFailedV1)
     async def on_balance_charge_failed(

@@ -182,6 +182,7 @@ class Stream(StreamRoot, Base):
     request: Mapped[dict[str, Any] | None]  # coded facts that price it; no personal data
     revision: Mapped[int]  # of the last quote or price; 0: none
     facts_wait: Mapped[bool]  # in early_fact, for one that has not come
+    sheet_waits: Mapped[bool] = mapped_column(server_default=false())  # for the patient to pay
 
 
 class EarlyFact(Base):
@@ -293,6 +294,7 @@ class Leg(Base):
     biller_id: Mapped[UUID]
     payer_kind: Mapped[str]
     payer: Mapped[str]  # amo:<scheme> or amc:<number>
+    paid_to: Mapped[str] = mapped_column(server_default="provider")  # or insured: a directly paid sheet
     amount_cents: Mapped[Cents]
     lines: Mapped[dict[str, Any]]  # {"lines": [...]}: codes, benefits and amounts
     state: Mapped[State]

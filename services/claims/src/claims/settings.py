@@ -47,7 +47,7 @@ class Settings(ServiceSettings):
     retention: ClaimsRetention = ClaimsRetention()
     gateway_url: str  # POST {gateway_url}/batches, GET {gateway_url}/returns
     gateway_key: SecretStr
-    gateway_format: Format = "json-1"
+    gateway_format: Format = "json-2"  # json-1 and b2-0 know no direct payment
     gateway_unconfirmed: bool = False  # true: b2-0 also writes the positions that no source confirms
     rights_url: str | None = None  # POST {rights_url}/rights and /amc-rights; none: what is declared counts
     claiming: ClaimingSettings = ClaimingSettings()

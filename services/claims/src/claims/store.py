@@ -26,6 +26,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from claims.domain.leg import OUTSTANDING, SENDABLE, State
+from claims.domain.priced import PaidTo
 from claims.domain.returns import PayerReturn
 from claims.models import (
     Balance,
@@ -85,6 +86,8 @@ PURGES: Final = (
 
 # Somebody owes the next move: us, the payer, or whoever corrects what was rejected.
 _WAITING: Final = sorted(OUTSTANDING | SENDABLE | {State.RIGHTS_PENDING, State.REJECTED, State.DISPUTED})
+# Of a sheet that the fund has, it settles with the insured person: no answer to us is due.
+_ANSWERED: Final = and_(Leg.paid_to != PaidTo.PROVIDER.value, Leg.state.in_([State.ACKED, State.ACCEPTED]))
 _PAYERS: Final = ("amo", "amc")
 _REVISIONS: Final = range(1, 2**31)  # what the column holds
 
@@ -651,13 +654,17 @@ async def list_submissions(session: AsyncSession, leg_ids: Sequence[UUID]) -> Se
 
 
 async def take_sendable_legs(
-    session: AsyncSession, *, payer: str, biller_id: UUID, limit: int
+    session: AsyncSession, *, payer: str, biller_id: UUID, paid_to: str, limit: int
 ) -> Sequence[Leg]:
     """Legs that may leave now, locked; one that somebody else holds is left to them."""
     query = (
         select(Leg)
         .where(
-            Leg.payer == payer, Leg.biller_id == biller_id, Leg.state.in_(SENDABLE), Leg.released.is_(True)
+            Leg.payer == payer,
+            Leg.biller_id == biller_id,
+            Leg.paid_to == paid_to,
+            Leg.state.in_(SENDABLE),
+            Leg.released.is_(True),
         )
         .order_by(Leg.opened_at, Leg.id)
         .limit(limit)
@@ -694,7 +701,7 @@ async def list_care_acts(session: AsyncSession, act_ids: Sequence[UUID]) -> Sequ
 
 
 async def is_anything_outstanding(session: AsyncSession, states: frozenset[State]) -> bool:
-    return bool(await session.scalar(select(exists().where(Leg.state.in_(states)))))
+    return bool(await session.scalar(select(exists().where(Leg.state.in_(states), ~_ANSWERED))))
 
 
 # what payers answered
@@ -801,7 +808,9 @@ async def list_balances(session: AsyncSession, appointment_id: UUID) -> Sequence
 
 async def list_oldest_waiting(session: AsyncSession) -> Mapping[tuple[str, State], datetime | None]:
     """Of each kind of payer and state: since when the longest waiting leg is in it."""
-    oldest = select(Leg.payer_kind, Leg.state, func.min(Leg.changed_at)).where(Leg.state.in_(_WAITING))
+    oldest = select(Leg.payer_kind, Leg.state, func.min(Leg.changed_at)).where(
+        Leg.state.in_(_WAITING), ~_ANSWERED
+    )
     rows = await session.execute(oldest.group_by(Leg.payer_kind, Leg.state))
     found = {(payer, state): since for payer, state, since in rows}
     return {(payer, state): found.get((payer, state)) for payer in _PAYERS for state in _WAITING}
@@ -856,7 +865,7 @@ async def list_ageing(
             func.min(Leg.opened_at),
             *spans,
         )
-        .where(Leg.state.in_(_OWED))
+        .where(Leg.state.in_(_OWED), Leg.paid_to == PaidTo.PROVIDER.value)
         .group_by(Leg.payer)
         .order_by(Leg.payer)
         .limit(limit)
@@ -914,9 +923,8 @@ async def sum_statement(
     """Of the whole period, in cents: fees, claimed from payers, paid by them."""
     acts = _care_of(practitioner_id, first_on, last_on).subquery()
     fees = await session.scalar(select(func.coalesce(func.sum(acts.c.fee_cents), 0)))
-    legs = select(
-        func.coalesce(func.sum(Leg.amount_cents), 0), func.coalesce(func.sum(Leg.paid_cents), 0)
-    ).join(acts, acts.c.id == Leg.care_act_id)
+    legs = select(func.coalesce(func.sum(Leg.amount_cents), 0), func.coalesce(func.sum(Leg.paid_cents), 0))
+    legs = legs.join(acts, acts.c.id == Leg.care_act_id).where(Leg.paid_to == PaidTo.PROVIDER.value)
     claimed, paid = (await session.execute(legs)).one()
     return Cents(int(fees or 0)), Cents(int(claimed)), Cents(int(paid))
 

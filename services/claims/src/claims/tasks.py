@@ -49,7 +49,7 @@ def http_gateway(
     key: str,
     *,
     transport: httpx.AsyncBaseTransport | None = None,
-    format_: Format = "json-1",
+    format_: Format = "json-2",
     unconfirmed: bool = False,
 ) -> HttpGateway:
     return HttpGateway.at(url, key, transport=transport, format_=format_, unconfirmed=unconfirmed)

@@ -79,6 +79,7 @@ class LegFact(ClaimsFact):
     leg_id: UUID
     care_act_id: UUID
     payer_kind: PayerKind
+    paid_to: Literal["provider", "insured"] = "provider"  # insured: the refund of a direct payment
     currency: Currency
     amount_cents: PositiveCents
 

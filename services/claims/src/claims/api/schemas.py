@@ -464,6 +464,7 @@ class LegRead(Out):
     id: UUID
     payer_kind: str
     payer: str
+    paid_to: Annotated[str, Field(description="provider, or insured: the sheet of a direct payment")]
     currency: Currency
     amount_cents: int
     paid_cents: int
@@ -489,6 +490,7 @@ class LegRead(Out):
             id=row.id,
             payer_kind=row.payer_kind,
             payer=row.payer,
+            paid_to=row.paid_to,
             currency="EUR",
             amount_cents=row.amount_cents,
             paid_cents=row.paid_cents,

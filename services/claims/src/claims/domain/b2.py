@@ -11,22 +11,13 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
-from claims.domain.claimfile import Batch, Claim
+from claims.domain.claimfile import Batch, BatchUnrenderable, Claim, refuse_insured
 
 VERSION: Final = 0
 WIDTH: Final = 128
 _NIR: Final = 13
 _NUMBER: Final = 15  # with its key
 _GENERAL: Final = "amo:general"
-
-
-class BatchUnrenderable(Exception):
-    """This format has no place for something, or something it needs is not known: `field` names it."""
-
-    def __init__(self, field: str, rule: str) -> None:
-        super().__init__(f"{field}: {rule}")
-        self.field = field
-        self.rule = rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +69,7 @@ def write(batch: Batch, *, unconfirmed: bool) -> str:
     """Records of 128 characters, one a line. Raises BatchUnrenderable."""
     if batch.payer != _GENERAL:
         raise BatchUnrenderable("rank", "is-only-known-for-the-general-scheme")
+    refuse_insured(batch)
     records = list(_records(batch))
     if not unconfirmed:
         records = [each for each in records if any(field.confirmed for field in RECORDS[each["record"]])]

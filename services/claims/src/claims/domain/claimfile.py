@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 from uuid import UUID
 
+from claims.domain.priced import PaidTo
 from common.money import Cents
 
-VERSION: Final = 1
+Version = Literal[1, 2]
 INVOICE_DIGITS: Final = 9
 
 
@@ -44,9 +45,25 @@ class Claim:
 class Batch:
     id: UUID
     payer: str
+    paid_to: str = PaidTo.PROVIDER.value
     biller_id: UUID
     made_at: datetime
     claims: Sequence[Claim]
+
+
+class BatchUnrenderable(Exception):
+    """This format has no place for something, or something it needs is not known: `field` names it."""
+
+    def __init__(self, field: str, rule: str) -> None:
+        super().__init__(f"{field}: {rule}")
+        self.field = field
+        self.rule = rule
+
+
+def refuse_insured(batch: Batch) -> None:
+    """For formats that know third-party payment alone. Raises BatchUnrenderable."""
+    if batch.paid_to != PaidTo.PROVIDER.value:
+        raise BatchUnrenderable("paid_to", "has-no-place-for-a-direct-payment")
 
 
 def invoice_no(number: int) -> str:
@@ -56,13 +73,19 @@ def invoice_no(number: int) -> str:
     return f"{number:0{INVOICE_DIGITS}d}"
 
 
-def to_json(batch: Batch) -> dict[str, Any]:
-    """Version 1. A later version stands beside it, the old one stays readable."""
+def to_json(batch: Batch, version: Version) -> dict[str, Any]:
+    """Version 2 says whom the payer is to pay; in version 1 it is the provider, and nobody else can be said.
+
+    Raises BatchUnrenderable. A later version stands beside them, the old ones stay readable.
+    """
     kind, _, number = batch.payer.partition(":")
+    if version == 1:
+        refuse_insured(batch)
     return {
-        "version": VERSION,
+        "version": version,
         "batch_id": str(batch.id),
         "payer": {"kind": kind, "number": number},
+        **({} if version == 1 else {"paid_to": batch.paid_to}),
         "biller_id": str(batch.biller_id),
         "made_at": batch.made_at.isoformat(),
         "currency": "EUR",

@@ -23,6 +23,13 @@ class Payer(StrEnum):
     AMC = "amc"
 
 
+class PaidTo(StrEnum):
+    """Whom the payer pays."""
+
+    PROVIDER = "provider"  # third-party payment
+    INSURED = "insured"  # a refund of what the patient has paid
+
+
 class Benefit(StrEnum):
     BASE = "base"
     LOCAL_SUPPLEMENT = "local-supplement"
@@ -74,6 +81,7 @@ class ClaimPart(NamedTuple):
     payer: Payer
     amount_cents: Cents
     lines: tuple[ClaimLine, ...]
+    paid_to: PaidTo = PaidTo.PROVIDER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +111,9 @@ class Priced:
     sheet_mode: SheetMode
     lines: tuple[PricedLine, ...]
     claim_parts: tuple[ClaimPart, ...]
+    sheet: (
+        ClaimPart | None
+    )  # of a direct payment (FSE): what the fund is told to refund, before it keeps the PF
     pathway_indicator: str | None
     exemption_code: str | None
     trace: tuple[TraceEntry, ...]

@@ -2,12 +2,12 @@
 
 import json
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol
+from typing import Literal, Protocol
 
 from claims.domain import b2
-from claims.domain.claimfile import Batch, to_json
+from claims.domain.claimfile import Batch, Version, to_json
 
-Format = Literal["json-1", "b2-0"]
+Format = Literal["json-1", "json-2", "b2-0"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,10 +22,13 @@ class Renderer(Protocol):
 
 
 class NeutralJson:
-    """Version 1 of the neutral claim file."""
+    """A version of the neutral claim file."""
+
+    def __init__(self, version: Version) -> None:
+        self._version = version
 
     def render(self, batch: Batch) -> Rendered:
-        content = json.dumps(to_json(batch), separators=(",", ":")).encode()
+        content = json.dumps(to_json(batch, self._version), separators=(",", ":")).encode()
         return Rendered(media_type="application/json", content=content)
 
 
@@ -40,13 +43,16 @@ class FixedWidth:
 
     def render(self, batch: Batch) -> Rendered:
         if not batch.payer.startswith("amo:"):
-            return _NEUTRAL.render(batch)
+            return NeutralJson(1).render(batch)
         text = b2.write(batch, unconfirmed=self._unconfirmed)
         return Rendered(media_type="text/plain; charset=us-ascii", content=text.encode("ascii"))
 
 
-_NEUTRAL: Final = NeutralJson()
-
-
 def renderer_of(format_: Format, *, unconfirmed: bool) -> Renderer:
-    return _NEUTRAL if format_ == "json-1" else FixedWidth(unconfirmed=unconfirmed)
+    match format_:
+        case "json-1":
+            return NeutralJson(1)
+        case "json-2":
+            return NeutralJson(2)
+        case "b2-0":
+            return FixedWidth(unconfirmed=unconfirmed)

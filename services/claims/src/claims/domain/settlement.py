@@ -7,7 +7,7 @@ from claims.domain.counter import ThirdParty, amc_pays, sheet_mode, third_party_
 from claims.domain.deductions import ContributionTaken, SurchargeTaken, contribution, no_surcharge, surcharge
 from claims.domain.inputs import Amc, Inputs, Insured, Nir, ThirdPartyPayment
 from claims.domain.policy import Policy
-from claims.domain.priced import Benefit, ClaimLine, ClaimPart, Payer, PricedLine, SheetMode, Step
+from claims.domain.priced import Benefit, ClaimLine, ClaimPart, PaidTo, Payer, PricedLine, SheetMode, Step
 from claims.domain.rates import Rate, rate_of
 from claims.domain.refusals import WarningCode
 from claims.domain.reimbursability import Reimbursability, reimbursability
@@ -41,6 +41,7 @@ class Settled(NamedTuple):
     rate_bp: int
     lines: tuple[PricedLine, ...]
     claim_parts: tuple[ClaimPart, ...]
+    sheet: ClaimPart | None
     indicator: str | None
     claim_code: str | None
     steps: list[Step]
@@ -117,6 +118,7 @@ def _not_reimbursed(situation: Situation, step: Step, *, warnings: tuple[Warning
         rate_bp=0,
         lines=(),
         claim_parts=(),
+        sheet=None,
         indicator=None,
         claim_code=None,
         steps=steps,
@@ -152,6 +154,7 @@ def _reimbursed(situation: Situation, coded: Coded, verdict: Reimbursability) ->
     amo = gross if third_party.amo else Cents(gross - cut.total_cents)
     deferred = Cents(kept.amount_cents + (cut.total_cents if third_party.amo else 0))
     copayment_left = unpaid_copayment - min(sponsor, own_copayment)
+    mode = sheet_mode(situation, third_party, copayment_left_cents=copayment_left)
 
     steps = [
         *([verdict.step] if verdict.step else []),
@@ -178,10 +181,11 @@ def _reimbursed(situation: Situation, coded: Coded, verdict: Reimbursability) ->
         deferred_cents=deferred,
         advance_cents=advance,
         final_cents=Cents(fee - amo - amc - sponsor + deferred),
-        sheet_mode=sheet_mode(situation, third_party, copayment_left_cents=copayment_left),
+        sheet_mode=mode,
         rate_bp=rate.total_bp,
         lines=_lines(coded, shares, cut, amc_pays=bool(amc)),
         claim_parts=_claim_parts(coded, shares, rate, third_party),
+        sheet=_sheet(coded, shares, cut, rate) if mode is SheetMode.FSE else None,
         indicator=verdict.indicator,
         claim_code=rate.claim_code,
         steps=steps,
@@ -252,7 +256,7 @@ def _claim_parts(
     coded: Coded, shares: list[LineShare], rate: Rate, third_party: ThirdParty
 ) -> tuple[ClaimPart, ...]:
     css = rate.rule == "B3"
-    main = Benefit.AME if rate.rule == "B4" else Benefit.BASE
+    main = _main_benefit(rate)
     rest = Benefit.COPAYMENT_CSS if css else Benefit.COPAYMENT
     to_amo: list[ClaimLine] = []
     to_amc: list[ClaimLine] = []
@@ -264,13 +268,30 @@ def _claim_parts(
             )
         if third_party.amc:
             (to_amo if css else to_amc).append(ClaimLine(line.code, rest, line.base_cents, each.left_cents))
-    parts = []
-    for payer, lines in ((Payer.AMO, to_amo), (Payer.AMC, to_amc)):
-        paid = [line for line in lines if line.amount_cents]
-        if paid:
-            total = Cents(sum([line.amount_cents for line in paid]))
-            parts.append(ClaimPart(payer, total, tuple(paid)))
-    return tuple(parts)
+    parts = (_part(Payer.AMO, to_amo), _part(Payer.AMC, to_amc))
+    return tuple([part for part in parts if part is not None])
+
+
+def _sheet(coded: Coded, shares: list[LineShare], cut: SurchargeTaken, rate: Rate) -> ClaimPart | None:
+    """The share of the AMO after the surcharge; the fund itself keeps the flat contribution (rule D1)."""
+    lines: list[ClaimLine] = []
+    for line, each, taken in zip(coded.lines, shares, cut.lines, strict=True):
+        refunded = Cents(each.main_cents - taken)
+        lines.append(ClaimLine(line.code, _main_benefit(rate), line.base_cents, refunded))
+        lines.append(ClaimLine(line.code, Benefit.LOCAL_SUPPLEMENT, line.base_cents, each.supplement_cents))
+    return _part(Payer.AMO, lines, PaidTo.INSURED)
+
+
+def _main_benefit(rate: Rate) -> Benefit:
+    return Benefit.AME if rate.rule == "B4" else Benefit.BASE
+
+
+def _part(payer: Payer, lines: list[ClaimLine], paid_to: PaidTo = PaidTo.PROVIDER) -> ClaimPart | None:
+    """None: there is nothing to ask for."""
+    paid = [line for line in lines if line.amount_cents]
+    if not paid:
+        return None
+    return ClaimPart(payer, Cents(sum([line.amount_cents for line in paid])), tuple(paid), paid_to)
 
 
 def _warnings(

@@ -16,7 +16,7 @@ from claims.domain.asking import inputs_of
 from claims.domain.claimfile import Batch as ClaimBatch
 from claims.domain.claimfile import Claim, ClaimedLine, invoice_no
 from claims.domain.leg import SENDABLE, Move, State, after, allowed
-from claims.domain.pricing import ClaimPart, Inputs, Payer, Priced, price
+from claims.domain.pricing import ClaimPart, Inputs, PaidTo, Payer, Priced, price
 from claims.domain.rejects import Again, Family, find_reject
 from claims.domain.rights import SUFFICIENT, RightsVerdict
 from claims.models import Batch, BatchState, CareAct, Invoice, Leg, Practitioner, Stream, Submission
@@ -91,12 +91,13 @@ def plan_legs(
 ) -> None:
     """One leg per payer to claim from, opened by `open_planned` before the transaction ends.
 
-    A leg whose payer's rights are not known is `parked`: it leaves once they are.
+    A leg whose payer's rights are not known is `parked`: it leaves once they are. The sheet of a direct
+    payment is a leg too; it puts nobody's money at risk, and waits for none but the patient's.
     """
     cause: Cause | None = session.info.get(Cause)
-    opening = _Opening(
-        stream=stream, act=act, parts=priced.claim_parts, person=person, parked=parked, cause=cause
-    )
+    parts = priced.claim_parts if priced.sheet is None else (*priced.claim_parts, priced.sheet)
+    opening = _Opening(stream=stream, act=act, parts=parts, person=person, parked=parked, cause=cause)
+    stream.sheet_waits = priced.sheet is not None  # whose share is in the advance
     session.info.setdefault(_PLANNED, []).append(opening)
 
 
@@ -122,9 +123,11 @@ async def open_planned(session: AsyncSession, means: Means, *, now: datetime) ->
 
 
 def _leg(means: Means, opening: _Opening, part: ClaimPart, number: int, *, now: datetime) -> Leg:
-    """The AMC's leaves after the fund's acknowledgement, or with it."""
+    """The AMC's leaves after the fund's acknowledgement, or with it; a sheet once it is paid."""
     act, person, to_amo = opening.act, opening.person, part.payer is Payer.AMO
-    parked = part.payer.value in opening.parked
+    sheet = part.paid_to is PaidTo.INSURED
+    parked = part.payer.value in opening.parked and not sheet
+    days = calendar.SEND_DIRECT_PAYMENT if sheet else calendar.SEND_THIRD_PARTY
     return Leg(
         id=uuid7(now),
         care_act_id=act.id,
@@ -132,19 +135,18 @@ def _leg(means: Means, opening: _Opening, part: ClaimPart, number: int, *, now: 
         biller_id=act.biller_id,
         payer_kind=part.payer.value,
         payer=f"amo:{person.scheme}" if to_amo else f"amc:{person.amc_number}",
+        paid_to=part.paid_to.value,
         amount_cents=part.amount_cents,
         lines=_lines_of(part),
         state=after(State.DRAFT, Move.AWAIT_RIGHTS if parked else Move.PREPARE),
-        released=to_amo or not means.terms.amc_after_amo,
+        released=not opening.stream.sheet_waits if sheet else to_amo or not means.terms.amc_after_amo,
         attempt=0,
         invoice_no=invoice_no(number),
         paid_cents=0,
         reversed_cents=0,
         opened_at=now,
         changed_at=now,
-        send_by=calendar.end_of(
-            calendar.add_working_days(act.care_on, calendar.SEND_THIRD_PARTY, holidays=means.holidays)
-        ),
+        send_by=calendar.end_of(calendar.add_working_days(act.care_on, days, holidays=means.holidays)),
     )
 
 
@@ -186,6 +188,7 @@ def about(leg: Leg) -> dict[str, Any]:
         "leg_id": leg.id,
         "care_act_id": leg.care_act_id,
         "payer_kind": leg.payer_kind,
+        "paid_to": leg.paid_to,
         "currency": "EUR",
         "amount_cents": leg.amount_cents,
     }
@@ -194,8 +197,8 @@ def about(leg: Leg) -> dict[str, Any]:
 async def gather(session: AsyncSession, means: Means, leg_id: UUID, *, now: datetime) -> Gathered | None:
     """The batch that this leg's task is to send; None: it left, or leaves, with another one.
 
-    Takes every leg of the same biller and payer that may leave. Locks legs only, and waits for none but its
-    own: their appointments are locked when what happened to the batch is recorded.
+    Takes every leg of the same biller, payer and destination that may leave. Locks legs only, and waits for
+    none but its own: their appointments are locked when what happened to the batch is recorded.
     """
     leg = await store.lock_leg(session, leg_id)
     if leg.state is State.BATCHED:
@@ -217,7 +220,11 @@ async def gather(session: AsyncSession, means: Means, leg_id: UUID, *, now: date
     session.add(batch)
     await session.flush()
     company = await store.take_sendable_legs(
-        session, payer=leg.payer, biller_id=leg.biller_id, limit=means.terms.batch_size
+        session,
+        payer=leg.payer,
+        biller_id=leg.biller_id,
+        paid_to=leg.paid_to,
+        limit=means.terms.batch_size,
     )
     others = [each for each in company if each.id != leg.id]
     for each in (leg, *others):
@@ -255,9 +262,10 @@ async def record_sent(
     batch.state, batch.sent_at = BatchState.SENT, batch.sent_at or now
     leg.resend_by = None
     leg.ack_by = calendar.deadline(now, calendar.ACKNOWLEDGE, holidays=means.holidays)
-    leg.pay_by = calendar.deadline(now, calendar.PAY, holidays=means.holidays)
     _watch(session, leg, "ack-by", at=leg.ack_by)
-    _watch(session, leg, "pay-by", at=leg.pay_by)
+    if leg.paid_to == PaidTo.PROVIDER.value:
+        leg.pay_by = calendar.deadline(now, calendar.PAY, holidays=means.holidays)
+        _watch(session, leg, "pay-by", at=leg.pay_by)
     sent = LegSentV1(**about(leg), attempt=submission.attempt, batch_id=submission.batch_id)
     outbox.add(session, stream, sent, now=now)
 
@@ -478,6 +486,19 @@ def _tell_acknowledged(
     outbox.add(session, stream, told, now=now)
 
 
+async def release_sheet(session: AsyncSession, means: Means, stream: Stream, *, now: datetime) -> None:
+    """The patient has paid: the sheet that waited for it leaves (rule T0)."""
+    stream.sheet_waits = False
+    act = await store.get_care_act(session, stream.id)
+    known = await store.find_leg_of(session, act.id, Payer.AMO.value)
+    if known is None:
+        return
+    leg = await store.lock_leg(session, known.id)
+    leg.released = True
+    if leg.state in SENDABLE:
+        _plan_sending(session, means, leg, now=now)
+
+
 async def release_parked(
     session: AsyncSession, means: Means, stream: Stream, leg: Leg, person: InsuredPerson, *, now: datetime
 ) -> None:
@@ -531,6 +552,7 @@ async def _file(session: AsyncSession, means: Means, batch: Batch) -> ClaimBatch
     return ClaimBatch(
         id=batch.id,
         payer=batch.payer,
+        paid_to=batched[0][1].paid_to,
         biller_id=batch.biller_id,
         made_at=batch.made_at,
         claims=[

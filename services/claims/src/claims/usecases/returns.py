@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from claims import store
 from claims.domain.leg import OUTSTANDING, Move, State, allowed, implied_receipt, payment_move
-from claims.domain.pricing import Payer
+from claims.domain.pricing import PaidTo, Payer
 from claims.domain.rejects import Again, find_reject, normal_code
 from claims.domain.returns import PayerReturn, ReturnKind
 from claims.models import Leg, LineState, Posting, ReturnLine, Stream, Submission
@@ -182,7 +182,9 @@ async def _take_money(
 ) -> None:
     """A line of money waits until it fits, and posts nothing before; most fit at once."""
     amount = line.amount_cents
-    if amount is None or amount <= 0:
+    if leg.paid_to == PaidTo.INSURED.value:
+        _end(line, LineState.REFUSED, "paid-to-the-insured")
+    elif amount is None or amount <= 0:
         _end(line, LineState.REFUSED, "amount-missing")
     elif amount > leg.amount_cents:
         _end(line, LineState.REFUSED, "amount-above-claim")
@@ -333,7 +335,8 @@ async def _tell_waiting(session: AsyncSession, line: ReturnLine, *, now: datetim
 
 def _is_due(leg: Leg, submission: Submission) -> bool:
     """Whether a bank line for the batch of this sending is to pay the claim."""
-    return leg.attempt == submission.attempt and leg.state in _AWAITS_MONEY
+    waits = leg.state in _AWAITS_MONEY and leg.paid_to == PaidTo.PROVIDER.value
+    return waits and leg.attempt == submission.attempt
 
 
 async def _transfer(session: AsyncSession, means: Means, line: ReturnLine, *, now: datetime) -> None:

@@ -11,14 +11,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from claims import store
 from claims.domain.pricing import PricingRefused
-from claims.models import CareAct, Status, Stream, UnpricedCare
-from claims.usecases import balances, care, early, legs
+from claims.models import CareAct, Stream, UnpricedCare
+from claims.usecases import balances, care, early, legs, sheets
 from claims.usecases.means import Means
 from common.db import Sessions
 from common.errors import DomainError, Refusal, at_field
 from common.events.booking import ConsultationCompletedV1
 from common.events.envelope import Meta
-from common.events.payment import ShortV1
+from common.events.payment import CapturedV1, ShortV1
 from common.messaging import history, tasks
 from common.money import Cents
 
@@ -111,9 +111,12 @@ async def _price(
 
 
 async def _catch_up(session: AsyncSession, means: Means, stream: Stream, *, now: datetime) -> None:
-    """Of all facts only a shortfall waits for the final price."""
+    """Of all facts only what the card gave, and what it did not, waits for the final price."""
     for fact in await early.take_early_facts(session, stream.id):
-        if fact.type == ShortV1.type and stream.status is Status.PRICED:
-            event = ShortV1.model_validate_json(fact.body)
-            meta = Meta.model_validate(fact.headers)
-            await balances.take_short(session, means, event, meta, now=now)
+        meta = Meta.model_validate(fact.headers)
+        if fact.type == ShortV1.type:
+            short = ShortV1.model_validate_json(fact.body)
+            await balances.take_short(session, means, short, meta, now=now)
+        elif fact.type == CapturedV1.type:
+            captured = CapturedV1.model_validate_json(fact.body)
+            await sheets.take_capture(session, means, captured, meta, now=now)

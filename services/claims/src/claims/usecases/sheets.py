@@ -1,0 +1,46 @@
+"""The sheet of a direct payment states what the patient has paid, so it waits for the money (rule T0)."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from claims import store
+from claims.models import BalanceState, Status
+from claims.usecases import early, legs
+from claims.usecases.means import Means
+from common.events.envelope import Meta
+from common.events.payment import CapturedV1
+from common.messaging import history
+from common.messaging.records import APPLIED, Outcome, ignored, waiting
+
+
+async def take_capture(
+    session: AsyncSession, means: Means, event: CapturedV1, meta: Meta, *, now: datetime
+) -> Outcome:
+    stream = await early.known_stream(session, event, meta)
+    if stream is None:
+        return waiting("appointment-requested")
+    if stream.status is Status.ENDED:
+        return ignored("visit-ended")
+    if stream.status is not Status.PRICED:
+        await early.keep(session, stream, event, meta)
+        return waiting("consultation-completed")
+    if not stream.sheet_waits:
+        return ignored("no-sheet-waits")
+    act = await store.get_care_act(session, stream.id)
+    if event.captured_cents < act.advance_cents:
+        return ignored("less-than-the-advance")
+    history.note(session, stream.id, meta.type, at=meta.time)
+    await legs.release_sheet(session, means, stream, now=now)
+    return APPLIED
+
+
+async def take_rest(session: AsyncSession, means: Means, appointment_id: UUID, *, now: datetime) -> None:
+    """A balance was charged: what the card did not give at first is paid, if nothing else is open."""
+    stream = await store.lock_stream(session, appointment_id)
+    if not stream.sheet_waits:
+        return
+    balances = await store.list_balances(session, appointment_id)
+    if all(balance.state is BalanceState.SETTLED for balance in balances):
+        await legs.release_sheet(session, means, stream, now=now)
