@@ -24,6 +24,7 @@ Journey = dict[str, Any]
 
 _PATIENCE_SECONDS: Final = 120
 _ADMINISTRATOR: Final = str(uuid4())
+_ENDS: Final = {"provider": {"paid", "rejected"}, "insured": {"acked"}}  # by whom the payer pays
 
 
 class Person:
@@ -198,7 +199,7 @@ def _outcome(me: Person, patient_id: Any, appointment_id: Any, journey: Journey)
         return None
     if care is not None:
         prescriptions = sum(each.kind == "prescription" for each in listed)
-        settled = all(leg.state in {"paid", "rejected"} for leg in care.legs)
+        settled = all(leg.state in _ENDS[word(leg.paid_to)] for leg in care.legs)
         written = prescriptions >= len(journey["prescriptions"]) and len(listed) > prescriptions
         if not (settled and written and payment.captured_cents == care.price.advance_cents):
             return None

@@ -10,6 +10,9 @@ import type { components, paths } from "./platform.js"; // generated
 type Schemas = components["schemas"];
 type Api = Client<paths>;
 
+// How a claim ends, by whom the payer pays.
+const ENDS: Record<Schemas["PaidTo"], Schemas["LegRead"]["state"][]> = { provider: ["paid", "rejected"], insured: ["acked"] };
+
 interface Journey {
     number: string;
     practitioner: Schemas["PractitionerCreate"];
@@ -197,7 +200,7 @@ async function outcome(me: Api, patient_id: string, appointment_id: string, jour
     const documents = listed.items.filter((each) => each.status === "issued");
     if (care !== undefined) {
         const prescriptions = documents.filter((each) => each.kind === "prescription").length;
-        if (care.legs.some((leg) => leg.state !== "paid" && leg.state !== "rejected")) return undefined;
+        if (care.legs.some((leg) => !ENDS[leg.paid_to].includes(leg.state))) return undefined;
         if (payment.captured_cents !== care.price.advance_cents) return undefined;
         if (prescriptions < journey.prescriptions.length || documents.length === prescriptions) return undefined;
     }

@@ -29,6 +29,7 @@ EXPECTED: dict[str, tuple[str, int, int, int, int, list[tuple[str, int, str]], s
         "claim-statement",
         200,
     ),
+    "11": ("completed", 2500, 2500, 2500, 0, [("amo", 1750, "acked")], "care-sheet", 200),
 }
 
 
@@ -90,6 +91,7 @@ def test_the_rights_of_everybody_insured_were_asked_of_their_payers(run: Run) ->
         "5": {("amo", "open")},
         "7": set(),
         "9": {("amo", "open")},
+        "11": {("amo", "open")},
     }
 
 

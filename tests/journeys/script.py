@@ -36,6 +36,11 @@ _PSYCHOLOGIST: Final = {
     "billing_number": None,
     "title": "",
 }
+_PRACTITIONERS: Final = {
+    "gp": _DOCTOR,
+    "direct-gp": _DOCTOR | {"third_party_payment": "none"},
+    "psychologist": _PSYCHOLOGIST,
+}
 _BOOKING, _PAYMENT, _DOCUMENTS = (frozenset({each}) for each in ("booking", "payment", "documents"))
 _BOTH: Final = _BOOKING | _PAYMENT
 BY_NUMBER: Final = {journey.number: journey for journey in JOURNEYS}
@@ -158,7 +163,7 @@ class Case:
         await self.as_doctor("POST", f"/documents/v1/appointments/{self.appointment}/prescriptions", body)
 
     async def complete(self) -> None:
-        is_doctor = self.journey.practitioner == "gp"
+        is_doctor = self.journey.practitioner != "psychologist"
         body = {
             "acts": [{"code": "TCG"}] if is_doctor else [],
             "fee_cents": self.practitioner.fee_cents,
@@ -287,8 +292,7 @@ async def begin(world: World, story: Story) -> Case:
     They come again and again, unless something of them changes on the way.
     """
     journey = story.journey
-    described = _DOCTOR if journey.practitioner == "gp" else _PSYCHOLOGIST
-    practitioner = await world.practitioner(story.name, **described)
+    practitioner = await world.practitioner(story.name, **_PRACTITIONERS[journey.practitioner])
     began_at = world.begin(practitioner)
     if practitioner.patients and practitioner.used % _VISITS_EACH and story.name not in _CHANGING:
         account, patient = practitioner.patients[-1]

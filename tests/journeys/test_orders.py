@@ -5,7 +5,7 @@ import pytest
 from journeys.conftest import Stage
 from journeys.proof import prove, wanted_orders
 
-_AS_BOOKED = ["1", "2", "3", "4", "5"]
+_AS_BOOKED = ["1", "2", "3", "4", "5", "11"]
 _CHANGED = ["6", "7", "8a", "8b", "9", "10", "dearer", "dearer, accepted", "moved", "corrected"]
 
 

@@ -211,7 +211,7 @@ async def test_a_payment_can_be_taken_back(apps) -> None:
     [
         (batch(total_cents=1), 422),
         (batch(claim(1), claim(1)), 422),
-        (batch(version=2), 422),
+        (batch(version=3), 422),
         (batch(claims=[]), 422),
         (batch() | {"surprise": True}, 422),
     ],

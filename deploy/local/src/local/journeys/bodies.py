@@ -28,6 +28,19 @@ PRACTITIONERS: Final[Mapping[str, Mapping[str, Any]]] = {
         "last_name": "Morel",
         "display_name": "Dr Claire Morel",
     },
+    "direct-gp": {
+        "rpps": "10005550123",
+        "profession": "physician",
+        "specialty": "01",
+        "sector": "s1",
+        "third_party_payment": "none",
+        "fee_cents": 2500,
+        "billing_number": "296991201",
+        "title": "Docteur",
+        "first_name": "Yann",
+        "last_name": "Kerbrat",
+        "display_name": "Dr Yann Kerbrat",
+    },
     "psychologist": {
         "rpps": "10009876541",
         "profession": "psychologist",
@@ -112,7 +125,7 @@ def care(journey: Journey) -> dict[str, Any]:
 
 
 def completion(journey: Journey) -> dict[str, Any]:
-    is_doctor = journey.practitioner == "gp"
+    is_doctor = PRACTITIONERS[journey.practitioner]["profession"] == "physician"
     return {
         "acts": [{"code": "TCG"}] if is_doctor else [],
         "fee_cents": PRACTITIONERS[journey.practitioner]["fee_cents"],

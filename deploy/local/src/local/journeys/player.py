@@ -20,6 +20,7 @@ from local.simulators import CONTROLS
 
 _POLL_SECONDS: Final = 0.05
 _PATIENCE_SECONDS: Final = 90
+_ENDS: Final = {"provider": {"paid", "rejected"}, "insured": {"acked"}}  # by whom the payer pays
 
 
 async def play(platform: Platform, console: Console, *, again: bool = False) -> list[tuple[Journey, Outcome]]:
@@ -56,7 +57,7 @@ class _Player:
 
     async def play(self, progress: Progress) -> None:
         total = len(JOURNEYS)
-        await self._each(progress, "people and agendas", ["gp", "psychologist"], self._practitioner)
+        await self._each(progress, "people and agendas", list(bodies.PRACTITIONERS), self._practitioner)
         first = await self._once("first-visit", self._first_visit)
         await self._each(progress, "book", JOURNEYS, lambda journey: self._book(journey, _instant(first)))
         cancelled = [journey for journey in JOURNEYS if journey.ending == "cancelled"]
@@ -267,7 +268,7 @@ class _Player:
         if journey.ending != "completed":
             return True
         care = await me.get(f"/claims/v1/appointments/{appointment['id']}/care-act")
-        if any(leg["state"] not in {"paid", "rejected"} for leg in care["legs"]):
+        if any(leg["state"] not in _ENDS[leg["paid_to"]] for leg in care["legs"]):
             return False
         due = care["price"]["advance_cents"]
         if payment["captured_cents"] != due:

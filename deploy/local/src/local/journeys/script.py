@@ -22,7 +22,7 @@ class Journey:
     nir: bool = False
     amc: Amc | None = None
     ald: bool = False
-    practitioner: Literal["gp", "psychologist"] = "gp"
+    practitioner: Literal["gp", "direct-gp", "psychologist"] = "gp"
     card: str = CARD
     accepts_challenge: bool = True
     nir_added_later: bool = False
@@ -204,6 +204,18 @@ JOURNEYS: Final = (
         amc="contracted",
         amc_rejects=True,
         reason="skin-problem",
+        prescriptions=(_drugs(_PARACETAMOL),),
+    ),
+    Journey(
+        number="11",
+        title="NIR, doctor without third-party payment",
+        sex="male",
+        given_name="Bastien",
+        family_name="Lemoine",
+        born_on="1981-05-27",
+        nir=True,
+        practitioner="direct-gp",
+        reason="general-question",
         prescriptions=(_drugs(_PARACETAMOL),),
     ),
 )

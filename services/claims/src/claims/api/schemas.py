@@ -9,7 +9,7 @@ from pydantic import Field
 
 from claims.domain.asking import AmcDeclared, Consultation, Exemption, ExemptionKind
 from claims.domain.leg import State
-from claims.domain.pricing import Insured, SheetMode, SponsorKind
+from claims.domain.pricing import Insured, PaidTo, SheetMode, SponsorKind
 from claims.domain.refusals import WarningCode
 from claims.domain.rejects import find_reject
 from claims.domain.rights import RightsAnswer, RightsStatus
@@ -464,7 +464,7 @@ class LegRead(Out):
     id: UUID
     payer_kind: str
     payer: str
-    paid_to: Annotated[str, Field(description="provider, or insured: the sheet of a direct payment")]
+    paid_to: Annotated[PaidTo, Field(description="insured: the sheet of a direct payment")]
     currency: Currency
     amount_cents: int
     paid_cents: int
@@ -490,7 +490,7 @@ class LegRead(Out):
             id=row.id,
             payer_kind=row.payer_kind,
             payer=row.payer,
-            paid_to=row.paid_to,
+            paid_to=PaidTo(row.paid_to),
             currency="EUR",
             amount_cents=row.amount_cents,
             paid_cents=row.paid_cents,
