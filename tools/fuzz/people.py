@@ -28,6 +28,7 @@ _CARD: Final = "4242424242424242"
 _CARDS: Final = ("5555555555554444", "4000000000000002", "4000002760003184")
 _BOOKED: Final = 20  # offers that the examples take; requests are made up from the others
 _PATIENCE_SECONDS: Final = 60
+_ATTEMPTS: Final = 3  # of a file that is refused
 _TO_END: Final = (
     "cancel_appointment",
     "declare_unsuitable",
@@ -291,11 +292,13 @@ def _practitioners(platform: Platform) -> Examples:
 
 
 def _claims(platform: Platform) -> Examples:
-    """A leg and a balance of the journey whose insurer refused, and two legs that were paid in part."""
+    """A leg and a balance of the journey whose insurer refused, two legs paid in part, one never read."""
     rejected = platform.steps[f"{_REJECTED}.appointment"]["id"]
     care = platform.get(f"/claims/v1/appointments/{rejected}/care-act", "support")
     leg = next(each["id"] for each in care["legs"] if each["state"] == "rejected")
-    disputed, given_up = _paid_in_part(platform)
+    role, free = platform.doctor()
+    disputed, given_up = [_paid_in_part(platform, role, offer) for offer in free[:2]]
+    unread = _never_read(platform, role, free[2])  # last: it would leave with the next claim of the doctor
     child = platform.post("/booking/v1/patients", _CHILD)["id"]
     stated = {"insured": "yes", "birth_date": "1988-04-12"}
     first = platform.ask("PUT", f"/claims/v1/patients/{child}/coverage", "patient", json=stated)
@@ -311,6 +314,7 @@ def _claims(platform: Platform) -> Examples:
             }
         ],
         "correct_leg": [{"path": {"appointment_id": rejected, "leg_id": leg}}],
+        "hand_over_paper": [{"path": unread, "body": {"reason": "no-file-reaches-the-fund"}}],
         "dispute_leg": [{"path": disputed, "body": {"reason": "amount-differs"}}],
         "write_leg_off": [{"path": given_up, "body": {"reason": "no-answer"}}],
         "import_returns_file": [
@@ -319,17 +323,28 @@ def _claims(platform: Platform) -> Examples:
     }
 
 
-def _paid_in_part(platform: Platform) -> list[dict[str, Any]]:
-    platform.outside("/controls/payers/scripts", {"behaviour": "partial", "cents": 1000, "times": 2})
-    role, free = platform.doctor()
-    found = []
-    for offer in free[:2]:
-        appointment = platform.book(offer)
-        platform.visit(appointment, _TREATED, role)
-        path = f"/claims/v1/appointments/{appointment}/care-act"
-        care = platform.until(path, "support", lambda seen: seen["legs"][0]["state"] == "partially-paid")
-        found.append({"appointment_id": appointment, "leg_id": care["legs"][0]["id"]})
-    return found
+def _never_read(platform: Platform, role: str, offer: Any) -> dict[str, Any]:
+    """A claim whose file the fund has refused as often as it is sent by itself."""
+    script = {"behaviour": "negative-acknowledgement", "times": _ATTEMPTS}
+    platform.outside("/controls/payers/scripts", script)
+    return _claimed(
+        platform, role, offer, lambda leg: (leg["state"], leg["attempt"]) == ("nacked", _ATTEMPTS)
+    )
+
+
+def _paid_in_part(platform: Platform, role: str, offer: Any) -> dict[str, Any]:
+    script = {"behaviour": "partial", "cents": 1000, "times": 1}
+    platform.outside("/controls/payers/scripts", script)
+    return _claimed(platform, role, offer, lambda leg: leg["state"] == "partially-paid")
+
+
+def _claimed(platform: Platform, role: str, offer: Any, wanted: Callable[[Any], bool]) -> dict[str, Any]:
+    """The leg of a new visit, once it is as wanted."""
+    appointment = platform.book(offer)
+    platform.visit(appointment, _TREATED, role)
+    path = f"/claims/v1/appointments/{appointment}/care-act"
+    care = platform.until(path, "support", lambda seen: wanted(seen["legs"][0]))
+    return {"appointment_id": appointment, "leg_id": care["legs"][0]["id"]}
 
 
 def _documents(platform: Platform) -> Examples:

@@ -11,7 +11,7 @@ from claims.clients import GatewayAway, Page
 from claims.domain.leg import State
 from claims.domain.returns import PayerReturn, ReturnKind
 from claims.models import Invoice, Leg, LineState, Posting, Submission
-from claims.usecases import legs, returns
+from claims.usecases import batches, returns
 from common.events.payment import BalanceChargedV1
 from common.messaging.records import APPLIED, ignored
 from common.money import Cents
@@ -382,10 +382,10 @@ async def given_sent_leg(world, given_coverage, facts) -> tuple[Leg, Submission]
     await world.hear(facts.requested(), facts.completed())
     async with world.sessions.begin() as session:
         leg = (await session.scalars(select(Leg))).one()
-        gathered = await legs.gather(session, world.means, leg.id, now=world.clock.now())
+        gathered = await batches.gather(session, world.means, leg.id, now=world.clock.now())
         assert gathered is not None
     async with world.sessions.begin() as session:
-        await legs.mark_sent(session, world.means, gathered.batch_id, now=world.clock.now())
+        await batches.mark_sent(session, world.means, gathered.batch_id, now=world.clock.now())
     async with world.sessions() as session:
         return (await session.scalars(select(Leg))).one(), (await session.scalars(select(Submission))).one()
 

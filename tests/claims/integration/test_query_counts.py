@@ -10,7 +10,7 @@ from sqlalchemy import event, select
 
 from claims.domain.returns import PayerReturn, ReturnKind
 from claims.models import Leg, LineState, Submission
-from claims.usecases import legs, returns
+from claims.usecases import batches, returns
 from common.messaging.delivery import deliver_batch
 from common.messaging.records import APPLIED, Record
 from common.money import Cents
@@ -66,9 +66,9 @@ async def given_sent(world, given_coverage, count: int) -> list[tuple[Leg, Submi
         await world.hear(facts.requested(), facts.completed())
     async with world.sessions.begin() as session:
         leg = (await session.scalars(select(Leg).where(Leg.biller_id == first.biller_id))).first()
-        gathered = await legs.gather(session, world.means, leg.id, now=world.clock.now())
+        gathered = await batches.gather(session, world.means, leg.id, now=world.clock.now())
     async with world.sessions.begin() as session:
-        await legs.mark_sent(session, world.means, gathered.batch_id, now=world.clock.now())
+        await batches.mark_sent(session, world.means, gathered.batch_id, now=world.clock.now())
     async with world.sessions() as session:
         query = select(Leg, Submission).join(Submission, Submission.leg_id == Leg.id)
         rows = await session.execute(query.where(Leg.biller_id == first.biller_id))
@@ -136,10 +136,10 @@ async def test_a_batch_of_claims_is_gathered_and_sent_in_as_many_statements_as_o
             leg = legs_of_biller.first()
         with statements() as gathering:
             async with world.sessions.begin() as session:
-                gathered = await legs.gather(session, world.means, leg.id, now=world.clock.now())
+                gathered = await batches.gather(session, world.means, leg.id, now=world.clock.now())
         with statements() as sending:
             async with world.sessions.begin() as session:
-                await legs.mark_sent(session, world.means, gathered.batch_id, now=world.clock.now())
+                await batches.mark_sent(session, world.means, gathered.batch_id, now=world.clock.now())
         assert len(gathered.file.claims) == count
         counts.append((len(gathering), len(sending)))
 

@@ -13,7 +13,7 @@ from claims.consumers import routes_of
 from claims.domain.asking import AmcDeclared
 from claims.domain.leg import State
 from claims.models import Batch, Leg, Quote
-from claims.usecases import coverage, legs
+from claims.usecases import batches, coverage
 from claims.usecases.means import Means, Terms, means_of
 from claims.usecases.statements import Statement
 from common.clock import Clock
@@ -107,7 +107,7 @@ async def test_workers_that_gather_at_once_never_take_a_claim_twice(real, means)
 
     async def gather(leg_id) -> list[str]:
         async with real.begin() as session:
-            gathered = await legs.gather(session, means, leg_id, now=NOW)
+            gathered = await batches.gather(session, means, leg_id, now=NOW)
         return [claim.invoice_no for claim in gathered.file.claims] if gathered else []
 
     taken = await asyncio.gather(*(gather(leg_id) for leg_id in waiting))
@@ -116,5 +116,5 @@ async def test_workers_that_gather_at_once_never_take_a_claim_twice(real, means)
     assert sorted(numbers) == [f"{number:09d}" for number in range(1, 7)]
     async with real() as session:
         assert set(await session.scalars(select(Leg.state))) == {State.BATCHED}
-        batches = await session.scalar(select(func.count()).select_from(Batch))
-    assert batches == len([each for each in taken if each])
+        made = await session.scalar(select(func.count()).select_from(Batch))
+    assert made == len([each for each in taken if each])

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from claims.domain.return_file import MOST_BYTES, write
 from claims.domain.returns import PayerReturn, ReturnKind
 from claims.models import Balance, Leg, LineState, Posting, ReturnLine, Submission
-from claims.usecases import legs
+from claims.usecases import batches
 from claims.usecases.returns_files import import_lines
 from common.messaging.tables import OutboxRow
 from common.money import Cents
@@ -35,9 +35,9 @@ async def given_sent(world, given_coverage, count: int = 1) -> list[tuple[Leg, S
         await world.hear(facts.requested(), facts.completed())
     async with world.sessions.begin() as session:
         leg = (await session.scalars(select(Leg).order_by(Leg.invoice_no))).first()
-        gathered = await legs.gather(session, world.means, leg.id, now=world.clock.now())
+        gathered = await batches.gather(session, world.means, leg.id, now=world.clock.now())
     async with world.sessions.begin() as session:
-        await legs.mark_sent(session, world.means, gathered.batch_id, now=world.clock.now())
+        await batches.mark_sent(session, world.means, gathered.batch_id, now=world.clock.now())
     async with world.sessions() as session:
         query = select(Leg, Submission).join(Submission, Submission.leg_id == Leg.id)
         return [tuple(row) for row in (await session.execute(query.order_by(Leg.invoice_no))).all()]
@@ -95,9 +95,9 @@ async def given_sent_to_both(world, given_coverage) -> dict[str, list[tuple[Leg,
         query = select(Leg).where(Leg.payer == payer).order_by(Leg.invoice_no)
         async with world.sessions.begin() as session:
             leg = (await session.scalars(query)).first()
-            gathered = await legs.gather(session, world.means, leg.id, now=world.clock.now())
+            gathered = await batches.gather(session, world.means, leg.id, now=world.clock.now())
         async with world.sessions.begin() as session:
-            await legs.mark_sent(session, world.means, gathered.batch_id, now=world.clock.now())
+            await batches.mark_sent(session, world.means, gathered.batch_id, now=world.clock.now())
         async with world.sessions() as session:
             both = select(Leg, Submission).join(Submission, Submission.leg_id == Leg.id)
             rows = await session.execute(both.where(Leg.payer == payer).order_by(Leg.invoice_no))

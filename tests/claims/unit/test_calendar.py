@@ -69,3 +69,18 @@ def test_no_days_are_no_deadline(holidays) -> None:
 )
 def test_a_deadline_ends_at_midnight_in_paris(holidays, instant, expected) -> None:
     assert calendar.deadline(instant, calendar.ACKNOWLEDGE, holidays=holidays) == expected
+
+
+@pytest.mark.parametrize(
+    ("care_on", "last"),
+    [
+        (date(2026, 1, 1), date(2028, 3, 31)),
+        (date(2026, 3, 31), date(2028, 3, 31)),
+        (date(2026, 4, 1), date(2028, 6, 30)),
+        (date(2026, 9, 30), date(2028, 9, 30)),
+        (date(2026, 10, 1), date(2028, 12, 31)),
+        (date(2024, 2, 29), date(2026, 3, 31)),
+    ],
+)
+def test_a_paper_sheet_is_good_for_two_years_to_the_end_of_the_quarter(care_on: date, last: date) -> None:
+    assert calendar.paper_valid_until(care_on) == last

@@ -22,7 +22,7 @@ from common.money import Cents
 EXITS = {
     State.DRAFT: {State.RIGHTS_PENDING, State.READY, State.ABANDONED},
     State.RIGHTS_PENDING: {State.READY, State.FALLBACK_PATIENT, State.ABANDONED},
-    State.READY: {State.BATCHED},
+    State.READY: {State.BATCHED, State.PAPER_FALLBACK},
     State.BATCHED: {State.SENT, State.READY},
     State.SENT: {State.ACKED, State.NACKED, State.ACK_TIMEOUT},
     State.ACKED: {
@@ -54,6 +54,7 @@ EXITS = {
     State.CORRECTED: {State.READY},
     State.PAYMENT_LATE: {State.PAID, State.PARTIALLY_PAID, State.REJECTED, State.DISPUTED},
     State.FALLBACK_PATIENT: {State.PATIENT_PAID, State.WRITTEN_OFF},
+    State.PAPER_FALLBACK: {State.PAID, State.PARTIALLY_PAID, State.WRITTEN_OFF},
     State.REVERSED: {State.DISPUTED, State.PAID, State.REVERSED},
     State.DISPUTED: {State.PAID, State.PARTIALLY_PAID, State.REVERSED, State.WRITTEN_OFF},
 }

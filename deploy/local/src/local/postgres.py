@@ -15,6 +15,7 @@ import shutil
 import signal
 import socket
 import stat
+import struct
 import subprocess
 import tempfile
 import time
@@ -36,6 +37,7 @@ _SUPERUSER: Final = "postgres"
 _MEGABYTES: Final = (
     300  # an empty cluster with five databases takes 90, its write-ahead log soon as much again
 )
+_SSL_REQUEST: Final = struct.pack("!ii", 8, 80877103)  # any server answers it, whoever asks
 _SOCKET: Final = ".s.PGSQL.5432"
 _LONGEST_SOCKET_PATH: Final = 100  # the kernel takes 107 bytes
 _START_SECONDS: Final = 60  # recovery of a killed server included
@@ -319,10 +321,15 @@ def _left_behind(data: Path) -> _Postmaster | None:
 
 
 def _answers(path: Path) -> bool:
-    """False for a server that was killed a moment ago: it is there, and nobody listens any more."""
+    """False for a server that was killed a moment ago: its socket may still take connections, but is mute."""
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(1)
-        return client.connect_ex(str(path)) == 0
+        try:
+            client.connect(str(path))
+            client.sendall(_SSL_REQUEST)
+            return client.recv(1) in {b"N", b"S"}
+        except OSError:
+            return False
 
 
 def _launch(
@@ -426,4 +433,5 @@ def _failure(what: str, said: str, *, directory: Path) -> LocalError:
         return LocalError(f"the disk is full: PostgreSQL has no space in {directory}")
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     telling = [line for line in lines if re.search(r"FATAL|PANIC|[Ee]rror", line)]
-    return LocalError(f"{what}: {(telling or lines or ['it did not say why'])[-1]}")
+    causes = telling or lines[-1:] or ["it did not say why"]
+    return LocalError(f"{what}: {causes[0]}")  # what follows is of the clearing up

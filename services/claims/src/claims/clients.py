@@ -17,6 +17,7 @@ from claims.domain.rights import RightsAnswer, RightsQuestion, RightsStatus
 from common.money import Cents
 
 _PAGE = 200
+_OF_CONTENT = frozenset({400, 413, 422})  # any other refusal is of who asks, or where
 
 
 class GatewayAway(Exception):
@@ -24,7 +25,14 @@ class GatewayAway(Exception):
 
 
 class GatewayRefused(Exception):
-    """The gateway will never take this: a person has to look at it."""
+    """The gateway will never take this: a person has to look at it.
+
+    `content`: because of what is in it. A part of it may be taken.
+    """
+
+    def __init__(self, why: str, *, content: bool) -> None:
+        super().__init__(why)
+        self.content = content
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +110,7 @@ class HttpGateway:
         try:
             rendered = self._renderer.render(batch)
         except BatchUnrenderable as error:
-            raise GatewayRefused(f"{error.field}: {error.rule}") from error
+            raise GatewayRefused(f"{error.field}: {error.rule}", content=not error.whole) from error
         headers = {"Idempotency-Key": str(batch.id), "Content-Type": rendered.media_type}
         try:
             answer = await self._client.post("/batches", content=rendered.content, headers=headers)
@@ -135,7 +143,7 @@ def _check(answer: httpx.Response) -> None:
         return
     if answer.status_code in {408, 425, 429} or answer.is_server_error:
         raise GatewayAway(f"status {answer.status_code}")
-    raise GatewayRefused(f"status {answer.status_code}")
+    raise GatewayRefused(f"status {answer.status_code}", content=answer.status_code in _OF_CONTENT)
 
 
 class RightsAway(Exception):

@@ -838,7 +838,15 @@ async def get_pricing(session: AsyncSession, appointment_id: UUID) -> StoryEntry
 
 # Who owes the next move on them is the payer, or somebody who deals with the payer.
 _OWED: Final = sorted(
-    OUTSTANDING | SENDABLE | {State.RIGHTS_PENDING, State.REJECTED, State.DISPUTED, State.CORRECTED}
+    OUTSTANDING
+    | SENDABLE
+    | {
+        State.RIGHTS_PENDING,
+        State.REJECTED,
+        State.DISPUTED,
+        State.CORRECTED,
+        State.PAPER_FALLBACK,
+    }
 )
 
 

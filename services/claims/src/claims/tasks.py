@@ -20,7 +20,7 @@ from claims.clients import (
 )
 from claims.domain.rendering import Format
 from claims.domain.rights import RightsAnswer, RightsStatus
-from claims.usecases import coverage, legs, quotes, returns, returns_files, rights, unpriced
+from claims.usecases import batches, coverage, legs, quotes, returns, returns_files, rights, unpriced
 from claims.usecases.means import Means
 from common.db import Sessions
 from common.messaging import tasks as task_rows
@@ -72,18 +72,22 @@ async def send_leg(context: TaskContext) -> Done:
     resources: Resources = context.resources
     now = context.clock.now()
     async with context.sessions.begin() as session:
-        gathered = await legs.gather(session, resources.means, UUID(context.payload["leg_id"]), now=now)
+        gathered = await batches.gather(session, resources.means, UUID(context.payload["leg_id"]), now=now)
     if gathered is None:
-        return Done(legs.LEFT_WITH_ANOTHER)
+        return Done(batches.LEFT_WITH_ANOTHER)
     try:
         await resources.gateway.send(gathered.file)
     except GatewayAway:
         context.retry(_PATIENT.after(context.attempt), "gateway-away")
-    except GatewayRefused:
+    except GatewayRefused as refused:
+        if refused.content and len(gathered.file.claims) > 1:
+            async with context.finish() as session:
+                await batches.break_up(session, gathered.batch_id, now=context.clock.now())
+            return Done(batches.BROKEN_UP)
         context.retry(_PATIENT.longest, "gateway-refused")  # until a person has looked, or the release after
     async with context.finish() as session:
         now = context.clock.now()
-        await legs.mark_sent(session, resources.means, gathered.batch_id, now=now)
+        await batches.mark_sent(session, resources.means, gathered.batch_id, now=now)
         task_rows.add(session, POLL, GATEWAY, due_at=now + resources.means.terms.poll_every, again=True)
     return DONE
 

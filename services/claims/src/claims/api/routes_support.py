@@ -144,6 +144,28 @@ async def dispute_leg(
 
 
 @router.post(
+    "/appointments/{appointment_id}/legs/{leg_id}/paper",
+    responses=responses(404, 409),
+    dependencies=[requires(Role.PRACTITIONER, Role.SUPPORT)],
+)
+async def hand_over_paper(
+    appointment_id: UUID,
+    leg_id: UUID,
+    body: ReasonWrite,
+    access: AccessDep,
+    key: IdempotencyKey,
+    transaction: Transaction,
+    now: Now,
+) -> LegRead:
+    """Claims on paper what no file brings to the payer; nothing is sent for it any more."""
+    await _see(access, transaction, appointment_id, what="claim")
+    if await idempotency.begin(transaction, key, now=now) is None:
+        await legs.hand_over_paper(transaction, appointment_id, leg_id, reason=body.reason, now=now)
+        await idempotency.finish(transaction, key, status=200, reference=str(leg_id), now=now)
+    return await _leg(transaction, leg_id)
+
+
+@router.post(
     "/appointments/{appointment_id}/legs/{leg_id}/write-off",
     responses=responses(404, 409),
     dependencies=[requires(Role.PRACTITIONER, Role.SUPPORT)],

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from pydantic import Field
 
+from claims.domain import calendar
 from claims.domain.asking import AmcDeclared, Consultation, Exemption, ExemptionKind
 from claims.domain.leg import State
 from claims.domain.pricing import Insured, PaidTo, SheetMode, SponsorKind
@@ -553,6 +554,10 @@ class CareActRead(Out):
     coverage_version: int
     rights_pending: bool
     price: PriceRead
+    patient_sheet_valid_until: Annotated[
+        date | None,
+        Field(description="the last day to send the paper sheet to the fund; null: there is none"),
+    ]
     legs: list[LegRead]
     balances: list[BalanceRead]
 
@@ -578,9 +583,18 @@ class CareActRead(Out):
             coverage_version=row.coverage_version,
             rights_pending=row.rights_pending,
             price=PriceRead.of(result, reasons=reasons),
+            patient_sheet_valid_until=_paper_until(row, result, legs),
             legs=list(legs),
             balances=[BalanceRead.of(each) for each in balances],
         )
+
+
+def _paper_until(row: CareAct, result: Mapping[str, Any], legs: Sequence[LegRead]) -> date | None:
+    """Of the sheet that the patient sends: the one of the visit, or one for an electronic sheet that never left."""
+    instead = any(leg.paid_to is PaidTo.INSURED and leg.state is State.PAPER_FALLBACK for leg in legs)
+    if result["sheet_mode"] == SheetMode.PAPER or instead:
+        return calendar.paper_valid_until(row.care_on)
+    return None
 
 
 class ClaimFactRead(Out):

@@ -68,7 +68,7 @@ RECORDS: Final[Mapping[str, tuple[Field, ...]]] = {
 def write(batch: Batch, *, unconfirmed: bool) -> str:
     """Records of 128 characters, one a line. Raises BatchUnrenderable."""
     if batch.payer != _GENERAL:
-        raise BatchUnrenderable("rank", "is-only-known-for-the-general-scheme")
+        raise BatchUnrenderable("rank", "is-only-known-for-the-general-scheme", whole=True)
     refuse_insured(batch)
     records = list(_records(batch))
     if not unconfirmed:

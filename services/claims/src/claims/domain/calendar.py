@@ -17,6 +17,7 @@ SEND_THIRD_PARTY: Final = 8
 ACKNOWLEDGE: Final = 2
 SEND_AGAIN: Final = 2
 PAY: Final = 7
+_PAPER_YEARS: Final = 2
 
 
 def day_in_paris(instant: datetime) -> date:
@@ -41,6 +42,16 @@ def add_working_days(day: date, count: int, *, holidays: Holidays) -> date:
 def deadline(instant: datetime, count: int, *, holidays: Holidays) -> datetime:
     """The end of the `count`-th working day after the day of `instant` in Paris: a UTC instant, excluded."""
     return end_of(add_working_days(day_in_paris(instant), count, holidays=holidays))
+
+
+def paper_valid_until(care_on: date) -> date:
+    """The last day on which the insured person may send a paper sheet: two years, to the end of the quarter.
+
+    Source: domain.md 6.3, `patientSheetValidUntil` in 6.7.
+    """
+    year, quarter = care_on.year + _PAPER_YEARS, (care_on.month - 1) // 3
+    after = date(year, 3 * quarter + 4, 1) if quarter < 3 else date(year + 1, 1, 1)  # noqa: PLR2004
+    return after - timedelta(days=1)
 
 
 def end_of(day: date) -> datetime:

@@ -52,18 +52,22 @@ class Batch:
 
 
 class BatchUnrenderable(Exception):
-    """This format has no place for something, or something it needs is not known: `field` names it."""
+    """This format has no place for something, or something it needs is not known: `field` names it.
 
-    def __init__(self, field: str, rule: str) -> None:
+    `whole`: for nothing in this batch, whichever of its claims were left out.
+    """
+
+    def __init__(self, field: str, rule: str, *, whole: bool = False) -> None:
         super().__init__(f"{field}: {rule}")
         self.field = field
         self.rule = rule
+        self.whole = whole
 
 
 def refuse_insured(batch: Batch) -> None:
     """For formats that know third-party payment alone. Raises BatchUnrenderable."""
     if batch.paid_to != PaidTo.PROVIDER.value:
-        raise BatchUnrenderable("paid_to", "has-no-place-for-a-direct-payment")
+        raise BatchUnrenderable("paid_to", "has-no-place-for-a-direct-payment", whole=True)
 
 
 def invoice_no(number: int) -> str:

@@ -60,7 +60,8 @@ class Move(StrEnum):
 # Ours, beyond the drawn exits: a late acknowledgement (ACK_TIMEOUT -> ACKED: the payer has the file after
 # all, sending again would only earn "already paid"); a reversal of a part payment; money after a reject, a
 # reversal or in a dispute (a later regularisation); an accepted claim that is not paid in time; an enquiry
-# about a reject ("already paid", of an invoice that is not); a dispute that is given up.
+# about a reject ("already paid", of an invoice that is not); a dispute that is given up; a claim that no
+# electronic way has a place for, on paper before it was ever sent; the money for a claim on paper.
 _MOVES: Final[Mapping[State, Mapping[Move, State]]] = {
     State.DRAFT: {
         Move.AWAIT_RIGHTS: State.RIGHTS_PENDING,
@@ -72,7 +73,7 @@ _MOVES: Final[Mapping[State, Mapping[Move, State]]] = {
         Move.ASK_PATIENT: State.FALLBACK_PATIENT,
         Move.ABANDON: State.ABANDONED,
     },
-    State.READY: {Move.BATCH: State.BATCHED},
+    State.READY: {Move.BATCH: State.BATCHED, Move.HAND_OVER_PAPER: State.PAPER_FALLBACK},
     State.BATCHED: {Move.SEND: State.SENT, Move.BREAK_UP: State.READY},
     State.SENT: {
         Move.ACKNOWLEDGE: State.ACKED,
@@ -123,7 +124,11 @@ _MOVES: Final[Mapping[State, Mapping[Move, State]]] = {
     },
     State.FALLBACK_PATIENT: {Move.PATIENT_PAYS: State.PATIENT_PAID, Move.WRITE_OFF: State.WRITTEN_OFF},
     State.PATIENT_PAID: {},
-    State.PAPER_FALLBACK: {},
+    State.PAPER_FALLBACK: {
+        Move.PAY: State.PAID,
+        Move.PAY_PARTLY: State.PARTIALLY_PAID,
+        Move.WRITE_OFF: State.WRITTEN_OFF,
+    },
     State.REVERSED: {
         Move.DISPUTE: State.DISPUTED,
         Move.PAY: State.PAID,

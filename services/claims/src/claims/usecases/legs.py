@@ -1,7 +1,7 @@
-"""The legs of a care act: opened, gathered in batches, sent, timed, corrected and sent again."""
+"""The legs of a care act: opened, sent, timed, corrected and sent again, given up."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,27 +13,24 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from claims import store
 from claims.domain import calendar
 from claims.domain.asking import inputs_of
-from claims.domain.claimfile import Batch as ClaimBatch
-from claims.domain.claimfile import Claim, ClaimedLine, invoice_no
+from claims.domain.claimfile import invoice_no
 from claims.domain.leg import SENDABLE, Move, State, after, allowed
 from claims.domain.pricing import ClaimPart, Inputs, PaidTo, Payer, Priced, price
 from claims.domain.rejects import Again, Family, find_reject
 from claims.domain.rights import SUFFICIENT, RightsVerdict
-from claims.models import Batch, BatchState, CareAct, Invoice, Leg, Practitioner, Stream, Submission
-from claims.usecases import balances, coverage, insured, pricing, quotes, sealing, story
+from claims.models import BatchState, CareAct, Invoice, Leg, Stream, Submission
+from claims.usecases import balances, coverage, insured, pricing, quotes, story
 from claims.usecases.means import InsuredPerson, Means
 from common.errors import DomainError, Refusal
 from common.events.claims import LegAcknowledgedV1, LegOpenedV1, LegSentV1
 from common.events.envelope import Cause
 from common.ids import uuid7
 from common.messaging import history, outbox, tasks
-from common.money import Cents
 
 Deadline = Literal["rights-by", "send-by", "ack-by", "resend-by", "pay-by"]
 
 SEND: Final = "send-leg"
 SETTLE_BANK_LINES: Final = "settle-bank-lines"
-LEFT_WITH_ANOTHER: Final = "left-with-another"
 _PLANNED: Final = "claims.planned"  # in session.info
 _UNSENT: Final = frozenset({State.RIGHTS_PENDING, State.READY, State.BATCHED})
 _FALL_BACK: Final = timedelta(hours=12)  # before the sending deadline: a degraded claim still leaves in time
@@ -58,14 +55,6 @@ class PriceWouldChange(DomainError):
 
     code: ClassVar[str] = "price-would-change"
     refusal: ClassVar[Refusal] = Refusal.CONFLICT
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gathered:
-    """A batch that is to be sent by whoever asked."""
-
-    batch_id: UUID
-    file: ClaimBatch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,65 +183,6 @@ def about(leg: Leg) -> dict[str, Any]:
     }
 
 
-async def gather(session: AsyncSession, means: Means, leg_id: UUID, *, now: datetime) -> Gathered | None:
-    """The batch that this leg's task is to send; None: it left, or leaves, with another one.
-
-    Takes every leg of the same biller, payer and destination that may leave. Locks legs only, and waits for
-    none but its own: their appointments are locked when what happened to the batch is recorded.
-    """
-    leg = await store.lock_leg(session, leg_id)
-    if leg.state is State.BATCHED:
-        submission = await store.find_submission(session, leg.id, attempt=leg.attempt)
-        batch = await store.find_batch(session, submission.batch_id) if submission else None
-        if batch is None or batch.leader_leg_id != leg.id or batch.state is BatchState.SENT:
-            return None
-        return Gathered(batch_id=batch.id, file=await _file(session, means, batch))
-    if leg.state not in SENDABLE or not leg.released:
-        return None
-    batch = Batch(
-        id=uuid7(now),
-        payer=leg.payer,
-        biller_id=leg.biller_id,
-        leader_leg_id=leg.id,
-        state=BatchState.MADE,
-        made_at=now,
-    )
-    session.add(batch)
-    await session.flush()
-    company = await store.take_sendable_legs(
-        session,
-        payer=leg.payer,
-        biller_id=leg.biller_id,
-        paid_to=leg.paid_to,
-        limit=means.terms.batch_size,
-    )
-    others = [each for each in company if each.id != leg.id]
-    for each in (leg, *others):
-        story.move(session, each, Move.BATCH, now=now)
-        each.attempt += 1
-        session.add(
-            Submission(leg_id=each.id, attempt=each.attempt, batch_id=batch.id, invoice_no=each.invoice_no)
-        )
-    await session.flush()
-    planned = [_sending(each, each.attempt) for each in others]
-    await tasks.settle(session, SEND, planned, outcome=LEFT_WITH_ANOTHER, now=now)
-    return Gathered(batch_id=batch.id, file=await _file(session, means, batch))
-
-
-async def mark_sent(session: AsyncSession, means: Means, batch_id: UUID, *, now: datetime) -> None:
-    """The gateway has the batch. Legs whose answer was quicker are past this already."""
-    batch = await store.get_batch(session, batch_id)
-    batched = await store.list_batched(session, batch_id)
-    await store.lock_claims(session, [leg.appointment_id for _, leg in batched])
-    for submission, leg in batched:
-        stream = await store.lock_stream(session, leg.appointment_id)
-        locked = await store.lock_leg(session, leg.id)
-        if locked.state is State.BATCHED and locked.attempt == submission.attempt:
-            await record_sent(session, means, stream, locked, submission, now=now)
-    batch.state, batch.sent_at = BatchState.SENT, batch.sent_at or now
-    await session.flush()  # before the task of the next poll, which every batch that was sent touches
-
-
 async def record_sent(
     session: AsyncSession, means: Means, stream: Stream, leg: Leg, submission: Submission, *, now: datetime
 ) -> None:
@@ -367,6 +297,29 @@ async def dispute(
     return leg
 
 
+async def hand_over_paper(
+    session: AsyncSession, appointment_id: UUID, leg_id: UUID, *, reason: str, now: datetime
+) -> Leg:
+    """The claim goes on paper: no file reaches its payer, or has a place for it. Money may still come.
+
+    Out of a batch only when it is alone there, as a gateway's refusal leaves it (`batches.break_up`).
+
+    Raises LegMoveRefused, LegUnknown.
+    """
+    leg = await _of_appointment(session, appointment_id, leg_id)
+    if leg.state is State.BATCHED and await _is_alone(session, leg):
+        story.move(session, leg, Move.BREAK_UP, now=now)
+    story.move(session, leg, Move.HAND_OVER_PAPER, now=now, reason=reason)
+    leg.ack_by = leg.resend_by = None
+    history.note(session, appointment_id, "claims.leg-on-paper", at=now)
+    return leg
+
+
+async def _is_alone(session: AsyncSession, leg: Leg) -> bool:
+    submission = await store.find_submission(session, leg.id, attempt=leg.attempt)
+    return submission is not None and len(await store.list_batched(session, submission.batch_id)) == 1
+
+
 async def write_off(
     session: AsyncSession, appointment_id: UUID, leg_id: UUID, *, reason: str, now: datetime
 ) -> Leg:
@@ -459,13 +412,13 @@ def _plan_sending(session: AsyncSession, means: Means, leg: Leg, *, now: datetim
     tasks.add(
         session,
         SEND,
-        _sending(leg, leg.attempt + 1),
+        sending(leg, leg.attempt + 1),
         due_at=now + means.terms.gather_for,
         payload={"leg_id": str(leg.id)},
     )
 
 
-def _sending(leg: Leg, attempt: int) -> str:
+def sending(leg: Leg, attempt: int) -> str:
     return f"{leg.id}:{attempt}"
 
 
@@ -540,61 +493,3 @@ async def settle_pending(session: AsyncSession, act: CareAct) -> None:
     """Whether any claim of this care still waits for rights."""
     of_act = await store.list_legs(session, act.appointment_id)
     act.rights_pending = any(each.state is State.RIGHTS_PENDING for each in of_act)
-
-
-async def _file(session: AsyncSession, means: Means, batch: Batch) -> ClaimBatch:
-    batched = await store.list_batched(session, batch.id)
-    acts = {
-        act.id: act for act in await store.list_care_acts(session, [leg.care_act_id for _, leg in batched])
-    }
-    await sealing.read_keys(session, means, {act.patient_id for act in acts.values()}, kept=True)
-    practitioners = await store.list_practitioners(session, {act.practitioner_id for act in acts.values()})
-    return ClaimBatch(
-        id=batch.id,
-        payer=batch.payer,
-        paid_to=batched[0][1].paid_to,
-        biller_id=batch.biller_id,
-        made_at=batch.made_at,
-        claims=[
-            await _claim(session, means, submission, leg, acts[leg.care_act_id], practitioners)
-            for submission, leg in batched
-        ],
-    )
-
-
-async def _claim(
-    session: AsyncSession,
-    means: Means,
-    submission: Submission,
-    leg: Leg,
-    act: CareAct,
-    practitioners: Mapping[UUID, Practitioner],
-) -> Claim:
-    person = await insured.person_of(session, means, act)
-    practitioner = practitioners.get(act.practitioner_id)
-    result = await pricing.result_of(session, means, act, owner=act.patient_id, kept=True)
-    lines: Sequence[dict[str, Any]] = leg.lines["lines"]
-    return Claim(
-        invoice_no=submission.invoice_no,
-        attempt=submission.attempt,
-        appointment_id=leg.appointment_id,
-        care_on=act.care_on,
-        rpps=practitioner.rpps if practitioner else None,
-        nir=person.nir or person.nia,
-        ame_number=person.ame_number,
-        born_on=person.born_on,
-        amc_number=person.amc_number if leg.payer_kind == Payer.AMC.value else None,
-        amc_member_number=person.amc_member_number if leg.payer_kind == Payer.AMC.value else None,
-        pathway_indicator=act.pathway_indicator,
-        exemption_code=result["exemption_code"],
-        amount_cents=leg.amount_cents,
-        lines=[
-            ClaimedLine(
-                code=line["code"],
-                benefit=line["benefit"],
-                base_cents=Cents(line["base_cents"]),
-                amount_cents=Cents(line["amount_cents"]),
-            )
-            for line in lines
-        ],
-    )
