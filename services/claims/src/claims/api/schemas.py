@@ -590,7 +590,7 @@ class CareActRead(Out):
 
 
 def _paper_until(row: CareAct, result: Mapping[str, Any], legs: Sequence[LegRead]) -> date | None:
-    """Of the sheet that the patient sends: the one of the visit, or one for an electronic sheet that never left."""
+    """Of the sheet that the patient sends: that of the visit, or the one for an electronic sheet given up."""
     instead = any(leg.paid_to is PaidTo.INSURED and leg.state is State.PAPER_FALLBACK for leg in legs)
     if result["sheet_mode"] == SheetMode.PAPER or instead:
         return calendar.paper_valid_until(row.care_on)
