@@ -25,6 +25,8 @@ _INSTANTS: Final[Mapping[str, str]] = {
     "expires_at": "2030-01-14T18:14:00Z",
 }
 _NAMESPACE: Final = UUID("6f1f3f5e-6d0c-4b8a-9d0e-1c1a5a1e2f00")
+# Of coded words the first stands in an example, unless another one fits better to the rest.
+_WORDS: Final[Mapping[str, str]] = {"age_group": "26-to-79"}
 # One text for every pattern a contract may use; a new pattern needs one here, or the build stops.
 _MATCHES: Final[Mapping[str, str]] = {
     r"^[0-9]{2}$": "01",
@@ -90,7 +92,7 @@ def _value(part: Mapping[str, Any], definitions: Mapping[str, Any], name: str) -
         case {"const": value}:
             return value
         case {"enum": [first, *_]}:
-            return first
+            return _WORDS.get(name, first)
         case {"anyOf": [first, *_]}:
             return _value(first, definitions, name)
         case {"type": "object", "properties": properties}:

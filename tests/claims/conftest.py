@@ -178,10 +178,10 @@ async def verifying_world(paying_world: World, payers: Payers, app: FastAPI) -> 
 
 
 @pytest.fixture
-def linked(world: World) -> Callable[[Facts], Awaitable[None]]:
+def linked(world: World) -> Callable[..., Awaitable[None]]:
     """Lets the account act for the patient, and the practitioner's token speak for them."""
 
-    async def linked(facts: Facts) -> None:
+    async def linked(facts: Facts, **published_too: Any) -> None:
         published = PractitionerPublishedV1.model_validate(
             {
                 "practitioner_id": facts.practitioner_id,
@@ -196,6 +196,7 @@ def linked(world: World) -> Callable[[Facts], Awaitable[None]]:
                 "currency": "EUR",
                 "fee_cents": 2500,
             }
+            | published_too
         )
         await world.hear(
             record(PatientLinkedV1(patient_id=facts.patient_id, account_id=ACCOUNT)), record(published)
@@ -206,7 +207,7 @@ def linked(world: World) -> Callable[[Facts], Awaitable[None]]:
 
 @pytest.fixture
 def given_coverage(
-    client: httpx.AsyncClient, linked: Callable[[Facts], Awaitable[None]]
+    client: httpx.AsyncClient, linked: Callable[..., Awaitable[None]]
 ) -> Callable[..., Awaitable[httpx.Response]]:
     async def given_coverage(facts: Facts, *, etag: str | None = None, **body: Any) -> httpx.Response:
         await linked(facts)

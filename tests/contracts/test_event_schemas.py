@@ -71,6 +71,8 @@ def test_a_body_carries_no_free_text_and_only_whole_cents(event: type[Event]) ->
     for name, part in _leaves(schema(event)):
         if part.get("type") == "string":
             assert {"enum", "const", "pattern", "format"} & part.keys(), f"{name} is free text"
+            # ADR 0017: instants of an appointment travel, the day somebody was born or fell ill does not
+            assert part.get("format") != "date", f"{name} is a day"
         assert part.get("type") != "number", f"{name} is a float"
         if name.endswith("_cents"):
             assert part.get("type") in {"integer", "null"}, f"{name} is not a whole number of cents"

@@ -86,22 +86,24 @@ class Facts:
     preview_id: UUID | None = None
     asked: dict[str, Any] = field(default_factory=dict)
 
-    def requested(self, *, sequence: int = 1) -> Record:
+    def requested(self, *, sequence: int = 1, **answers: Any) -> Record:
         event = AppointmentRequestedV1(
             **self._about(),
             **self._coded(),
+            **answers,
             decide_by=BOOKED + timedelta(minutes=15),
             preview_id=self.preview_id,
         )
         return record(event, sequence=sequence, at=BOOKED)
 
-    def moved(self, *, to: datetime, schedule_no: int = 2, sequence: int = 3) -> Record:
+    def moved(self, *, to: datetime, schedule_no: int = 2, sequence: int = 3, **ages: Any) -> Record:
         about = self._about() | {
             "starts_at": to,
             "ends_at": to + timedelta(minutes=15),
             "schedule_no": schedule_no,
         }
-        return record(AppointmentMovedV1(**about, decide_by=BOOKED + timedelta(hours=1)), sequence=sequence)
+        event = AppointmentMovedV1(**about, **ages, decide_by=BOOKED + timedelta(hours=1))
+        return record(event, sequence=sequence)
 
     def started(self, *, sequence: int = 3) -> Record:
         return record(ConsultationStartedV1(**self._about(), started_at=STARTS), sequence=sequence, at=STARTS)

@@ -108,6 +108,8 @@ async def test_a_request_in_flight_refuses_a_second_one(
         pathway="none",
         territory="near",
         exemption_related=False,
+        special_demand=False,
+        seen_in_person=None,
     )
     async with app.state.direct.acquire() as connection, connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock($1)", key.lock)

@@ -1,7 +1,7 @@
 import asyncio
 import json
 from collections import Counter
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -38,6 +38,20 @@ def given_confirmed(booked, direct, request_time) -> Any:
         return appointment
 
     return given_confirmed
+
+
+@pytest.fixture
+def given_booked(direct, given_practitioner, given_offers, given_patient, request_time) -> Any:
+    async def given_booked(born: str, at: datetime, free_at: datetime) -> tuple[Any, Any]:
+        """A confirmed appointment of somebody born then, and a free time of the same practitioner."""
+        practitioner, patient = await given_practitioner(), await given_patient(birth_date=born)
+        [taken] = await given_offers(practitioner, at=at, slots=1)
+        appointment = (await request_time(taken, patient)).json()
+        await direct.execute("UPDATE appointment SET status = 'confirmed'")
+        [free] = await given_offers(practitioner, at=free_at, slots=1)
+        return appointment, free
+
+    return given_booked
 
 
 @pytest.fixture
@@ -136,6 +150,85 @@ async def test_a_move_claims_the_new_time_frees_the_old_one_and_raises_the_sched
     assert offers.json()["items"] == [one, *rest]
 
 
+BEFORE, AFTER = datetime(2030, 6, 2, 9, tzinfo=UTC), datetime(2030, 6, 5, 9, tzinfo=UTC)
+NEW_YEAR = (datetime(2030, 12, 30, 9, tzinfo=UTC), datetime(2031, 1, 2, 9, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("born", "times", "before", "since"),
+    [
+        pytest.param(
+            "2014-06-04",
+            (BEFORE, AFTER),
+            (True, True, "6-to-15"),
+            (False, True, "16-to-25"),
+            id="sixteen",
+        ),
+        pytest.param(
+            "2013-01-01",
+            NEW_YEAR,
+            (False, True, "16-to-25"),
+            (False, False, "16-to-25"),
+            id="eighteen on 1 January",
+        ),
+        pytest.param(
+            "2024-06-04", (BEFORE, AFTER), (True, True, "3-to-5"), (True, True, "6-to-15"), id="six"
+        ),
+        pytest.param(
+            "1950-06-04",
+            (BEFORE, AFTER),
+            (False, False, "26-to-79"),
+            (False, False, "80-or-more"),
+            id="eighty",
+        ),
+    ],
+)
+async def test_a_move_counts_the_ages_again_and_the_completion_carries_them(
+    clock, direct, given_booked, move, published, born, times, before, since
+) -> None:
+    clock.shift = times[0] - timedelta(days=1) - NOW
+    appointment, free = await given_booked(born, *times)
+    kept = "SELECT under_16, minor_on_1_january, age_group FROM appointment"
+    requested = tuple(await direct.fetchrow(kept))
+
+    answer = await move(appointment, "move", PATIENT, {"offer_id": free["id"]})
+
+    assert answer.status_code == 200, answer.text
+    assert (requested, tuple(await direct.fetchrow(kept))) == (before, since)
+    await direct.execute("UPDATE appointment SET status = 'started'")
+    clock.shift = times[1] - NOW
+    await move(appointment, "completion", PRACTITIONER, COMPLETION)
+    events = [event for _, _, event in await published(appointment)]
+    told = [(each["under_16"], each["minor_on_1_january"], each["age_group"]) for each in events]
+    assert told == [since, since]
+    assert born not in json.dumps(events)
+
+
+async def test_a_move_counts_the_ages_of_who_was_requested_before_there_were_groups(
+    direct, booked, given_confirmed, move, published
+) -> None:
+    appointment = await given_confirmed()
+    await direct.execute("UPDATE appointment SET age_group = NULL")
+
+    await move(appointment, "move", PATIENT, {"offer_id": booked["offers"][1]["id"]})
+
+    [(_, _, event)] = await published(appointment)
+    assert event["age_group"] == await direct.fetchval("SELECT age_group FROM appointment") == "26-to-79"
+
+
+async def test_an_erased_patient_s_appointment_keeps_the_ages_it_had(
+    direct, booked, given_confirmed, move, published
+) -> None:
+    """A race that an open appointment forbids; were it lost, the move would still not guess."""
+    appointment = await given_confirmed()
+    await direct.execute("DELETE FROM data_key")
+
+    answer = await move(appointment, "move", PATIENT, {"offer_id": booked["offers"][1]["id"]})
+
+    [(_, _, event)] = await published(appointment)
+    assert (answer.status_code, event["age_group"]) == (200, "26-to-79")
+
+
 async def test_a_request_is_not_moved_before_it_is_decided(booked, request_time, move) -> None:
     appointment = (await request_time(booked["offers"][0], booked["patient"])).json()
 
@@ -225,6 +318,29 @@ async def test_a_consultation_is_started_and_completed_by_its_practitioner(
     assert event["acts"] == [{"code": "TCG"}]
     assert (event["fee_cents"], event["pathway"], event["outcome"]) == (3000, "referred", "advice-given")
     assert (event["sector"], event["third_party_payment"]) == ("s1", "full")
+
+
+@pytest.mark.parametrize(
+    ("stated", "qualifier", "seen"),
+    [
+        ({}, "DE", False),
+        ({"overrun_qualifier": None, "seen_in_person": None}, "DE", False),
+        ({"overrun_qualifier": "DP", "seen_in_person": True}, "DP", True),
+    ],
+)
+async def test_what_a_completion_leaves_open_is_as_it_was_asked_for(
+    direct, booked, request_time, move, published, stated, qualifier, seen
+) -> None:
+    asked = {"special_demand": True, "seen_in_person": False}
+    appointment = (await request_time(booked["offers"][0], booked["patient"], **asked)).json()
+    await direct.execute("UPDATE appointment SET status = 'started'")
+    required = {name: value for name, value in COMPLETION.items() if name != "overrun_qualifier"}
+
+    answer = await move(appointment, "completion", PRACTITIONER, required | stated)
+
+    assert answer.status_code == 200, answer.text
+    [(_, _, event)] = await published(appointment)
+    assert (event["overrun_qualifier"], event["seen_in_person"]) == (qualifier, seen)
 
 
 async def test_a_consultation_opens_fifteen_minutes_before_at_most(clock, given_confirmed, move) -> None:

@@ -2,6 +2,8 @@ import json
 from datetime import timedelta
 from uuid import UUID, uuid4
 
+import pytest
+
 from support.booking import (
     ACCOUNT,
     ADMINISTRATOR,
@@ -237,6 +239,72 @@ async def test_every_change_publishes_a_practitioner_again(client, direct, given
         " WHERE topic = 'booking.practitioner' ORDER BY id"
     )
     assert [tuple(row) for row in rows] == [(1, "2500"), (2, "3000")]
+
+
+async def test_a_permanent_right_is_kept_told_and_published(client, direct, given_practitioner) -> None:
+    practitioner = await given_practitioner(permanent_overrun=True)
+    url = f"/practitioners/{practitioner['id']}"
+
+    given_up = await client.patch(
+        url, json={"permanent_overrun": False}, headers=ADMINISTRATOR | {"If-Match": "*"}
+    )
+
+    told = [practitioner["permanent_overrun"], given_up.json()["permanent_overrun"]]
+    rows = await direct.fetch(
+        "SELECT convert_from(body, 'utf8')::jsonb->'permanent_overrun' AS told FROM outbox"
+        " WHERE topic = 'booking.practitioner' ORDER BY id"
+    )
+    assert (told, [row["told"] for row in rows]) == ([True, False], ["true", "false"])
+    assert (await client.get(url)).json()["permanent_overrun"] is False
+
+
+@pytest.mark.parametrize(
+    ("first", "change", "pointer"),
+    [
+        ({"sector": "s2"}, {"permanent_overrun": True}, "/body/permanent_overrun"),
+        ({"sector": "s1", "permanent_overrun": True}, {"sector": "optam"}, "/body/sector"),
+        (
+            {"sector": "s1"},
+            {"sector": "optam", "permanent_overrun": True},
+            "/body/permanent_overrun",
+        ),
+    ],
+)
+async def test_no_change_leaves_a_permanent_right_outside_sector_1(
+    client, given_practitioner, first, change, pointer
+) -> None:
+    url = f"/practitioners/{(await given_practitioner(**first))['id']}"
+    before = (await client.get(url)).json()
+
+    answer = await client.patch(url, json=change, headers=ADMINISTRATOR | {"If-Match": "*"})
+
+    problem = answer.json()
+    assert (answer.status_code, problem["type"]) == (422, "urn:problem:permanent-overrun-not-possible")
+    assert [each["pointer"] for each in problem["errors"]] == [pointer]
+    assert (await client.get(url)).json() == before
+
+
+async def test_a_permanent_right_leaves_with_its_sector(client, given_practitioner) -> None:
+    url = f"/practitioners/{(await given_practitioner(permanent_overrun=True))['id']}"
+    change = {"sector": "optam", "permanent_overrun": False}
+
+    answer = await client.patch(url, json=change, headers=ADMINISTRATOR | {"If-Match": "*"})
+
+    assert (answer.status_code, answer.json()["sector"]) == (200, "optam")
+
+
+async def test_nobody_outside_sector_1_is_registered_with_a_permanent_right(
+    client, given_practitioner
+) -> None:
+    known = await given_practitioner()
+    body = {name: value for name, value in known.items() if name not in {"id", "physician"}}
+    body |= {"rpps": "10000000001", "sector": "optam", "permanent_overrun": True}
+
+    answer = await client.post("/practitioners", json=body, headers=keyed(ADMINISTRATOR))
+
+    problem = answer.json()
+    assert (answer.status_code, problem["type"]) == (422, "urn:problem:permanent-overrun-not-possible")
+    assert [each["pointer"] for each in problem["errors"]] == ["/body/permanent_overrun"]
 
 
 async def test_what_was_booked_keeps_its_terms(

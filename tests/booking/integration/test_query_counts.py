@@ -3,11 +3,14 @@
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import event
 
 from support.booking import PATIENT
+
+MOVE = 12  # savepoint and release among them
 
 
 class Counted:
@@ -55,6 +58,26 @@ async def test_a_request_is_two_round_trips(
 
     assert answer.status_code == 201
     assert (len(counted.asked), seen) == (2, [])
+
+
+async def test_a_move_reads_the_birth_date_with_the_appointment(
+    app, client, direct, statements, given_practitioner, given_offers, given_patient, request_time
+) -> None:
+    one, two, *_ = await given_offers(await given_practitioner())
+    patient = await given_patient()
+    appointment = (await request_time(one, patient)).json()
+    await direct.execute("UPDATE appointment SET status = 'confirmed'")
+    app.state.desk.keyring.opened.forget((UUID(patient["id"]), "erasable"))
+
+    with statements() as seen:
+        answer = await client.post(
+            f"/appointments/{appointment['id']}/move", json={"offer_id": two["id"]}, headers=PATIENT
+        )
+
+    assert answer.status_code == 200, answer.text
+    [read] = [each for each in seen if "data_key" in each]
+    assert "FOR UPDATE OF appointment" in read
+    assert len(seen) == MOVE, seen
 
 
 async def test_a_list_reads_as_often_for_one_as_for_four(

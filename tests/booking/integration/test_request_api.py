@@ -50,6 +50,9 @@ async def test_a_request_claims_the_time_and_says_so_to_the_other_services(
         "exemption_related": True,
         "under_16": False,  # NOW is in 2030: nineteen
         "minor_on_1_january": False,
+        "age_group": "16-to-25",
+        "overrun_qualifier": None,
+        "seen_in_person": None,
     }
 
 
@@ -126,11 +129,16 @@ async def test_a_time_that_is_over_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("born", "under_16", "minor"),
-    [("2014-06-03", True, True), ("2014-06-01", False, True), ("2012-01-01", False, False)],
+    ("born", "under_16", "minor", "group"),
+    [
+        ("2014-06-03", True, True, "6-to-15"),
+        ("2014-06-01", False, True, "16-to-25"),
+        ("2012-01-01", False, False, "16-to-25"),
+        ("1950-06-02", False, False, "80-or-more"),
+    ],
 )
 async def test_the_ages_of_the_day_of_care_travel_and_the_birth_date_does_not(
-    direct, given_practitioner, given_offers, given_patient, request_time, born, under_16, minor
+    direct, given_practitioner, given_offers, given_patient, request_time, born, under_16, minor, group
 ) -> None:
     [offer, *_] = await given_offers(await given_practitioner())  # on 2 June 2030
 
@@ -139,8 +147,45 @@ async def test_the_ages_of_the_day_of_care_travel_and_the_birth_date_does_not(
     body = await direct.fetchval(
         "SELECT convert_from(body, 'utf8') FROM outbox WHERE topic = 'booking.appointment'"
     )
-    assert (json.loads(body)["under_16"], json.loads(body)["minor_on_1_january"]) == (under_16, minor)
+    told = json.loads(body)
+    assert (told["under_16"], told["minor_on_1_january"], told["age_group"]) == (under_16, minor, group)
     assert born not in body
+
+
+@pytest.mark.parametrize(
+    ("permanent", "asked", "qualifier", "seen"),
+    [
+        (False, {}, None, None),
+        (False, {"special_demand": True, "seen_in_person": True}, "DE", True),
+        (True, {"special_demand": False, "seen_in_person": False}, "DP", False),
+        (True, {"special_demand": True, "seen_in_person": None}, "DP", None),  # the right goes first
+    ],
+)
+async def test_what_a_price_rests_on_travels_with_the_request(
+    direct, given_practitioner, given_offers, given_patient, request_time, permanent, asked, qualifier, seen
+) -> None:
+    [offer, *_] = await given_offers(await given_practitioner(permanent_overrun=permanent))
+
+    answer = await request_time(offer, await given_patient(), **asked)
+
+    assert answer.status_code == 201, answer.text
+    body = await direct.fetchval(
+        "SELECT convert_from(body, 'utf8') FROM outbox WHERE topic = 'booking.appointment'"
+    )
+    told = json.loads(body)
+    assert (told["overrun_qualifier"], told["seen_in_person"]) == (qualifier, seen)
+
+
+@pytest.mark.parametrize("field", ["special_demand", "seen_in_person"])
+async def test_an_answer_is_yes_or_no(
+    given_practitioner, given_offers, given_patient, request_time, field
+) -> None:
+    [offer, *_] = await given_offers(await given_practitioner())
+
+    answer = await request_time(offer, await given_patient(), **{field: "yes"})
+
+    assert answer.status_code == 422
+    assert [each["pointer"] for each in answer.json()["errors"]] == [f"/body/{field}"]
 
 
 async def test_a_request_that_is_not_decided_in_time_answers_as_requested(

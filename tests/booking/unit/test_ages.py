@@ -1,10 +1,12 @@
 from datetime import UTC, date, datetime, timedelta
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from booking.domain.ages import Ages, ages
+from common.events.base import AgeGroup
 
 CARE = datetime(2026, 6, 1, 10, tzinfo=UTC)
 
@@ -12,15 +14,47 @@ CARE = datetime(2026, 6, 1, 10, tzinfo=UTC)
 @pytest.mark.parametrize(
     ("born_on", "expected"),
     [
-        (date(2010, 6, 1), Ages(under_16=False, minor_on_1_january=True)),  # 16 on the day of care
-        (date(2010, 6, 2), Ages(under_16=True, minor_on_1_january=True)),
-        (date(2008, 1, 1), Ages(under_16=False, minor_on_1_january=False)),  # 18 on 1 January
-        (date(2008, 1, 2), Ages(under_16=False, minor_on_1_january=True)),  # 18 on 2 January: all year
-        (date(1960, 1, 1), Ages(under_16=False, minor_on_1_january=False)),
+        (
+            date(2010, 6, 1),
+            Ages(under_16=False, minor_on_1_january=True, group="16-to-25"),
+        ),  # 16 on the day of care
+        (date(2010, 6, 2), Ages(under_16=True, minor_on_1_january=True, group="6-to-15")),
+        (
+            date(2008, 1, 1),
+            Ages(under_16=False, minor_on_1_january=False, group="16-to-25"),
+        ),  # 18 on 1 January
+        (
+            date(2008, 1, 2),
+            Ages(under_16=False, minor_on_1_january=True, group="16-to-25"),
+        ),  # 18 on 2 January: all year
+        (date(1960, 1, 1), Ages(under_16=False, minor_on_1_january=False, group="26-to-79")),
     ],
 )
 def test_the_ages_that_the_rules_of_care_ask_about(born_on, expected) -> None:
     assert ages(born_on, starts_at=CARE) == expected
+
+
+@pytest.mark.parametrize(
+    ("first", "before", "since"),
+    [
+        (3, "under-3", "3-to-5"),
+        (6, "3-to-5", "6-to-15"),
+        (16, "6-to-15", "16-to-25"),
+        (26, "16-to-25", "26-to-79"),
+        (80, "26-to-79", "80-or-more"),
+    ],
+)
+def test_a_group_begins_on_a_birthday(first, before, since) -> None:
+    born_on = date(CARE.year - first, 6, 1)
+
+    assert ages(born_on, starts_at=CARE - timedelta(days=1)).group == before
+    assert ages(born_on, starts_at=CARE).group == since
+
+
+def test_the_groups_are_those_of_the_events() -> None:
+    born = [date(CARE.year - age, 6, 1) for age in range(120)]
+
+    assert {ages(each, starts_at=CARE).group for each in born} == set(get_args(AgeGroup))
 
 
 def test_the_day_of_care_is_the_french_one() -> None:

@@ -44,6 +44,43 @@ async def read_care_act(client, facts, headers=PATIENT) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
+    ("group", "act", "kind"),
+    [
+        ("3-to-5", "MEG", "care-priced"),
+        ("6-to-15", "MEG", None),  # unpriced: the act is not allowed
+        ("80-or-more", "MOP", "care-priced"),
+        ("26-to-79", "MOP", None),
+    ],
+)
+async def test_a_completion_is_priced_at_the_age_that_it_carries(
+    world, given_coverage, group, act, kind
+) -> None:
+    facts = Facts(asked={"pathway": "referred", "fee_cents": 3000})
+    await given_coverage(facts, nir=NIR)
+    young = group in {"3-to-5", "6-to-15"}
+    told = {"age_group": group, "under_16": young, "minor_on_1_january": young}
+
+    completed = facts.completed(sequence=2, acts=("TCG", act), **told)
+    outcomes = await world.hear(facts.requested(overrun_qualifier="DE"), completed)
+
+    published = [name for name, _ in await world.published(facts.appointment_id)]
+    assert outcomes == [APPLIED, APPLIED]
+    assert published[1:2] == ([kind] if kind else [])
+
+
+async def test_what_the_practitioner_says_of_earlier_visits_counts_at_the_end(
+    world, client, given_coverage
+) -> None:
+    facts = Facts()
+    await given_coverage(facts, **COVERED)
+
+    await world.hear(facts.requested(seen_in_person=True), facts.completed(seen_in_person=False))
+
+    price = (await read_care_act(client, facts))["price"]
+    assert ("alternation" in price["warnings"], price["amo_cents"]) == (True, 1750)
+
+
+@pytest.mark.parametrize(
     ("coverage", "asked", "sheet", "advance", "claims"),
     [
         pytest.param(

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import select, text
 
 from claims.models import CoverageVersion
+from claims.usecases import sealing
 from common.events.booking import PatientErasedV1
 from common.web.tables import AccessLogRow
 from support.claims import (
@@ -164,6 +165,42 @@ async def test_numbers_are_sealed_in_the_database_and_found_by_their_hash(
         assert secret.encode().hex() not in dump
     assert rows[0].sealed != rows[1].sealed
     assert rows[0].nir_index == rows[1].nir_index == world.means.keyring.blind_index(NIR, field="nir")
+
+
+async def test_an_exemption_from_the_contribution_is_sealed_and_told(
+    sessions, client, given_coverage
+) -> None:
+    facts, ordinary = Facts(), Facts()
+    await given_coverage(facts, **COVERED, contribution_exempt=True)
+    await given_coverage(ordinary, **COVERED)
+
+    told = [
+        (await client.get(f"/patients/{each.patient_id}/coverage", headers=PATIENT)).json()
+        for each in (facts, ordinary)
+    ]
+
+    assert [each["contribution_exempt"] for each in told] == [True, False]
+    async with sessions() as session:
+        dump = await session.scalar(text("SELECT string_agg(c::text, ' ') FROM coverage_version AS c"))
+    assert "contribution" not in dump
+    assert b"contribution".hex() not in dump
+
+
+async def test_what_was_sealed_before_anybody_was_asked_says_no_exemption(
+    world, client, sessions, given_coverage
+) -> None:
+    facts = Facts()
+    await given_coverage(facts, **COVERED)
+    async with sessions.begin() as session:
+        row = (await session.scalars(select(CoverageVersion))).one()
+        owner = (session, world.means, facts.patient_id)
+        sealed = await sealing.unseal(*owner, row.sealed, field="coverage")
+        del sealed["contribution_exempt"]
+        row.sealed = await sealing.seal(*owner, sealed, field="coverage", now=world.clock.now())
+
+    answer = await client.get(f"/patients/{facts.patient_id}/coverage", headers=PATIENT)
+
+    assert (answer.status_code, answer.json()["contribution_exempt"]) == (200, False)
 
 
 async def test_only_who_may_see_the_patient_reads_and_each_access_is_logged(

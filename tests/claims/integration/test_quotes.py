@@ -1,15 +1,23 @@
 """Who pays what at the request of an appointment, and how a change of the coverage changes it."""
 
 from datetime import timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
+from claims import store
+from claims.domain.ages import AGE_GROUPS
+from claims.domain.situation import age_on
+from claims.models import Practitioner, Stream
 from claims.settings import ClaimsRetention
 from claims.store import PURGES
+from claims.usecases import pricing
+from common.events.booking import PractitionerWithdrawnV1
 from common.messaging.housekeeping import House, keep_house
 from common.messaging.records import APPLIED, Outcome, ignored
-from support.claims import CONTRACTED, NIR, NOT_CONTRACTED, PATIENT, PSYCHOLOGIST, STARTS, Facts
+from support.claims import CONTRACTED, NIR, NOT_CONTRACTED, PATIENT, PRACTICE, PSYCHOLOGIST, STARTS, Facts
+from support.records import record
 
 COVERED = {"nir": NIR, "birth_date": "1985-05-14"}
 ALD = COVERED | {"exemptions": [{"kind": "ald", "from": "2020-01-01", "to": None}]}
@@ -114,6 +122,155 @@ async def test_a_move_is_quoted_under_its_new_schedule(world) -> None:
     assert published[1][1]["starts_at"] == later.isoformat().replace("+00:00", "Z")
 
 
+def ages(group: str, *flags: str) -> dict[str, Any]:
+    return {
+        "under_16": "under 16" in flags,
+        "minor_on_1_january": "minor" in flags,
+        "age_group": group,
+    }
+
+
+@pytest.mark.parametrize(
+    ("before", "since", "pathway", "amounts"),
+    [
+        pytest.param(
+            ages("6-to-15", "under 16", "minor"),
+            ages("16-to-25", "minor"),
+            "none",
+            [(750, 0, "TP+RECEIPT"), (2500, 0, "INVOICE")],  # out of the pathway from 16 on
+            id="sixteen",
+        ),
+        pytest.param(
+            ages("16-to-25", "minor"),
+            ages("16-to-25"),
+            "regular-doctor",
+            [(750, 0, "TP+RECEIPT"), (750, 200, "TP+RECEIPT")],  # the flat contribution
+            id="eighteen on 1 January",
+        ),
+        pytest.param(
+            ages("3-to-5", "under 16", "minor"),
+            ages("6-to-15", "under 16", "minor"),
+            "regular-doctor",
+            [(750, 0, "TP+RECEIPT"), (750, 0, "TP+RECEIPT")],
+            id="six",
+        ),
+        pytest.param(
+            ages("26-to-79"),
+            ages("80-or-more"),
+            "regular-doctor",
+            [(750, 200, "TP+RECEIPT"), (750, 200, "TP+RECEIPT")],
+            id="eighty",
+        ),
+    ],
+)
+async def test_a_move_is_quoted_at_the_age_of_the_new_day(
+    world, given_coverage, before, since, pathway, amounts
+) -> None:
+    facts = Facts(asked=before | {"pathway": pathway})
+    await given_coverage(facts, nir=NIR)
+
+    await world.hear(facts.requested(), facts.moved(to=STARTS + timedelta(days=7), **since))
+
+    published = [quote for _, quote in await world.published(facts.appointment_id)]
+    names = ("advance_cents", "deferred_deductions_cents", "sheet_mode")
+    assert [tuple(quote[name] for name in names) for quote in published] == amounts
+    async with world.sessions() as session:
+        stream = await session.get_one(Stream, facts.appointment_id)
+        quotes = await store.list_quotes(session, facts.appointment_id)
+        asked = [
+            await pricing.inputs_again(session, world.means, each, owner=facts.patient_id, kept=False)
+            for each in quotes
+        ]
+    assert {name: stream.request[name] for name in since} == since
+    for inputs, told in zip(asked, (before, since), strict=True):
+        first, last = AGE_GROUPS[told["age_group"]]
+        assert first <= age_on(inputs.born_on, inputs.care_on) <= (last or 120)
+
+
+async def test_a_move_that_says_nothing_of_the_ages_leaves_them(world, given_coverage) -> None:
+    """As booking moved appointments before."""
+    facts = Facts(asked=ages("3-to-5", "under 16", "minor") | {"pathway": "none"})
+    await given_coverage(facts, nir=NIR)
+
+    await world.hear(facts.requested(), facts.moved(to=STARTS + timedelta(days=7)))
+
+    quotes = [quote for _, quote in await world.published(facts.appointment_id)]
+    assert [each["advance_cents"] for each in quotes] == [750, 750]
+    async with world.sessions() as session:
+        stream = await session.get_one(Stream, facts.appointment_id)
+    assert stream.request["age_group"] == "3-to-5"
+
+
+async def test_what_nobody_was_asked_is_not_kept_of_a_request(world) -> None:
+    """So the release before, which knows no such answers, reads the requests of older events too."""
+    facts = Facts()
+
+    await world.hear(facts.requested())
+
+    async with world.sessions() as session:
+        stream = await session.get_one(Stream, facts.appointment_id)
+    assert not {"age_group", "seen_in_person", "overrun_qualifier"} & stream.request.keys()
+
+
+@pytest.mark.parametrize("qualifier", ["DE", "DP"])
+async def test_a_fee_above_the_tariff_of_sector_1_is_quoted_with_its_qualifier(
+    world, given_coverage, qualifier
+) -> None:
+    facts = Facts(asked={"fee_cents": 4000})
+    await given_coverage(facts, **COVERED)
+
+    await world.hear(facts.requested(overrun_qualifier=qualifier))
+
+    [(kind, quote)] = await world.published(facts.appointment_id)
+    assert (kind, quote["base_cents"], quote["advance_cents"]) == ("quote-issued", 2500, 1500 + 750)
+
+
+async def test_a_patient_not_seen_in_person_is_warned_and_pays_the_same(
+    world, client, given_coverage
+) -> None:
+    facts = Facts()
+    await given_coverage(facts, **COVERED)
+
+    await world.hear(facts.requested(seen_in_person=False))
+
+    answer = await client.get(f"/appointments/{facts.appointment_id}/quote", headers=PATIENT)
+    price = answer.json()["price"]
+    assert (price["advance_cents"], "alternation" in price["warnings"]) == (750, True)
+
+
+MATERNITY = {"kind": "maternity", "from": "2030-09-01", "to": "2031-01-31"}
+OVER = {"kind": "maternity", "from": "2029-09-01", "to": "2030-02-28"}
+
+
+@pytest.mark.parametrize("exemption", [MATERNITY, OVER], ids=["still to come", "over"])
+async def test_an_act_of_the_maternity_list_is_asked_for_without_naming_a_pregnancy(
+    world, client, given_coverage, exemption
+) -> None:
+    facts = Facts(asked={"exemption_related": True})
+    await given_coverage(facts, **COVERED, exemptions=[exemption])
+
+    await world.hear(facts.requested())
+
+    [(_, quote)] = await world.published(facts.appointment_id)
+    assert (quote["amo_cents"], quote["advance_cents"], quote["sheet_mode"]) == (2500, 0, "TP")
+    answer = await client.get(f"/appointments/{facts.appointment_id}/quote", headers=PATIENT)
+    assert "unconfirmed-rule" in answer.json()["price"]["warnings"]
+
+
+async def test_a_stated_exemption_from_the_contribution_gives_the_next_revision(
+    world, given_coverage
+) -> None:
+    facts = Facts()
+    given = await given_coverage(facts, **COVERED)
+    await world.hear(facts.requested())
+
+    await given_coverage(facts, etag=given.headers["ETag"], **COVERED, contribution_exempt=True)
+    await world.work()
+
+    quotes = [quote for _, quote in await world.published(facts.appointment_id)]
+    assert [each["deferred_deductions_cents"] for each in quotes] == [200, 0]
+
+
 async def test_what_has_no_price_is_refused_with_its_reason(world) -> None:
     facts = Facts(asked={"fee_cents": 4000})  # above the tariff of sector 1, without a qualifier
 
@@ -195,6 +352,124 @@ async def test_old_previews_are_forgotten_and_new_ones_kept(world, client) -> No
         (await client.get(f"/previews/{each['id']}", headers=PATIENT)).status_code for each in (old, new)
     ]
     assert statuses == [404, 200]
+
+
+@pytest.mark.parametrize(
+    ("told", "advance"),
+    [
+        ({"practice": PRACTICE | {"fee_cents": 4000, "permanent_overrun": True}}, 1500 + 750),
+        ({"practice": PRACTICE | {"fee_cents": 4000}, "special_demand": True}, 1500 + 750),
+        ({"practice": PRACTICE | {"fee_cents": 4000}}, None),
+    ],
+)
+async def test_a_preview_above_the_tariff_needs_a_right_or_a_demand(client, told, advance) -> None:
+    asked = {"care_on": STARTS.date().isoformat(), "coverage": COVERED, "pathway": "regular-doctor"}
+
+    answer = await client.post("/previews", json=asked | told, headers=PATIENT)
+
+    if advance is None:
+        assert (answer.status_code, answer.json()["type"]) == (422, "urn:problem:overrun-forbidden")
+        assert [each["pointer"] for each in answer.json()["errors"]] == ["/body/practice/fee_cents"]
+    else:
+        assert answer.json()["price"]["advance_cents"] == advance
+
+
+@pytest.mark.parametrize("permanent", [True, False])
+async def test_a_preview_by_practitioner_knows_their_permanent_right(client, linked, permanent) -> None:
+    facts = Facts()
+    await linked(facts, fee_cents=4000, permanent_overrun=permanent)
+    asked = {
+        "practitioner_id": str(facts.practitioner_id),
+        "care_on": STARTS.date().isoformat(),
+        "coverage": COVERED,
+        "pathway": "regular-doctor",
+    }
+
+    answer = await client.post("/previews", json=asked, headers=PATIENT)
+    demanded = await client.post("/previews", json=asked | {"special_demand": True}, headers=PATIENT)
+
+    assert answer.status_code == (201 if permanent else 422)
+    assert demanded.json()["price"]["advance_cents"] == 1500 + 750
+
+
+async def test_a_withdrawn_practitioner_keeps_the_permanent_right_in_the_books(world, linked) -> None:
+    facts = Facts()
+    await linked(facts, permanent_overrun=True)
+
+    withdrawn = PractitionerWithdrawnV1(practitioner_id=facts.practitioner_id)
+    await world.hear(record(withdrawn, sequence=2))
+
+    async with world.sessions() as session:
+        row = await session.get_one(Practitioner, facts.practitioner_id)
+    assert (row.withdrawn, row.permanent_overrun) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("told", "code", "pointer"),
+    [
+        (
+            {"age_group": "under-3", "under_16": False},
+            "age-group-contradicted",
+            "/body/under_16",
+        ),
+        (
+            {"age_group": "26-to-79", "minor_on_1_january": True},
+            "age-group-contradicted",
+            "/body/minor_on_1_january",
+        ),
+        ({"age_group": "3-to-6"}, "invalid-request", "/body/age_group"),
+        ({"seen_in_person": "no"}, "invalid-request", "/body/seen_in_person"),
+        (
+            {"practice": PRACTICE | {"sector": "optam", "permanent_overrun": True}},
+            "permanent-overrun-not-possible",
+            "/body/practice/permanent_overrun",
+        ),
+    ],
+)
+async def test_a_preview_that_contradicts_itself_names_the_field(client, told, code, pointer) -> None:
+    asked = {"practice": PRACTICE, "care_on": STARTS.date().isoformat()}
+
+    answer = await client.post("/previews", json=asked | told, headers=PATIENT)
+
+    assert (answer.status_code, answer.json()["type"]) == (422, f"urn:problem:{code}")
+    assert [each["pointer"] for each in answer.json()["errors"]] == [pointer]
+
+
+@pytest.mark.parametrize(
+    ("told", "contribution"),
+    [
+        ({"age_group": "3-to-5"}, 0),  # and the flags that follow from it may be left out
+        ({"age_group": "16-to-25", "under_16": False, "minor_on_1_january": True}, 0),
+        ({"age_group": "16-to-25"}, 200),
+        ({"age_group": "80-or-more", "coverage": {"nir": NIR, "birth_date": "2013-05-14"}}, 0),
+    ],
+)
+async def test_a_preview_takes_an_age_group_where_no_birth_date_is_known(client, told, contribution) -> None:
+    asked = {
+        "practice": PRACTICE,
+        "care_on": STARTS.date().isoformat(),
+        "coverage": {"nir": NIR},
+        "pathway": "regular-doctor",
+    }
+
+    answer = await client.post("/previews", json=asked | told, headers=PATIENT)
+
+    assert answer.json()["price"]["flat_contribution_cents"] == contribution
+
+
+async def test_a_preview_of_before_warns_whom_nobody_saw_in_person(client) -> None:
+    asked = {
+        "practice": PRACTICE,
+        "care_on": "2019-06-03",
+        "coverage": COVERED,
+        "pathway": "regular-doctor",
+        "seen_in_person": False,
+    }
+
+    price = (await client.post("/previews", json=asked, headers=PATIENT)).json()["price"]
+
+    assert (price["reimbursable"], price["advance_cents"], price["sheet_mode"]) == (False, 2500, "INVOICE")
+    assert ("E4", "known-patient") in [(step["rule"], step["reason"]) for step in price["trace"]]
 
 
 @pytest.mark.parametrize(

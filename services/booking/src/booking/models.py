@@ -13,6 +13,7 @@ from sqlalchemy import (
     Integer,
     String,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlalchemy.dialects.postgresql import TSVECTOR, ExcludeConstraint
@@ -59,6 +60,8 @@ class Practitioner(StreamRoot, Base):
     third_party_payment: Mapped[str]
     currency: Mapped[str] = mapped_column(String(3))
     fee_cents: Mapped[Cents]
+    # The permanent right (DP) to charge above the tariff, which sector 1 alone knows.
+    permanent_overrun: Mapped[bool] = mapped_column(server_default=false())
     title: Mapped[str]
     first_name: Mapped[str]
     last_name: Mapped[str]
@@ -233,6 +236,8 @@ class Appointment(StreamRoot, Base):
     exemption_related: Mapped[bool]
     under_16: Mapped[bool]
     minor_on_1_january: Mapped[bool]
+    age_group: Mapped[str | None]  # none: requested before there were groups, and not moved since
+    seen_in_person: Mapped[bool | None]  # in the last 12 months; none: nobody was asked
     # The practitioner as the patient saw them; the completion reads the practitioner again.
     biller_id: Mapped[UUID]
     profession: Mapped[str]
@@ -251,7 +256,7 @@ class Appointment(StreamRoot, Base):
     free_cancellation: Mapped[bool | None]
     acts: Mapped[list[str] | None] = mapped_column(ARRAY(String))
     completed_fee_cents: Mapped[Cents | None]
-    overrun_qualifier: Mapped[str | None]
+    overrun_qualifier: Mapped[str | None]  # as asked for at the request, until the practitioner states one
     outcome: Mapped[str | None]
     # What payment's newest fact asks of the patient; the sequence tells which fact is the newest.
     payment_sequence: Mapped[int] = mapped_column(BigInteger)

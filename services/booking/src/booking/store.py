@@ -43,6 +43,7 @@ from common.messaging import roots
 from common.messaging.housekeeping import Purge
 from common.messaging.tables import HistoryRow
 from common.web.auth import Caller, Role
+from common.web.tables import DataKeyRow
 
 # Times that are over, and that nobody took; of the others the appointment is told. Probed practitioner by
 # practitioner: the unique index leads there, and a table of millions is never read through.
@@ -424,6 +425,37 @@ async def get_appointment(
     if seen is None:
         raise AppointmentNotFound("no such appointment")
     return seen
+
+
+class SealedBirth(NamedTuple):
+    """A patient's sealed date of birth, with the row of data_key that opens it."""
+
+    born_on: bytes
+    wrapped: bytes
+    master_key: str
+
+
+class ToMove(NamedTuple):
+    appointment: Appointment
+    birth: SealedBirth | None  # none: the patient was erased
+
+
+async def get_appointment_to_move(session: AsyncSession, appointment_id: UUID, *, caller: Caller) -> ToMove:
+    """The root row, locked, if this caller may see it; with the birth date, in the same round trip."""
+    query = (
+        _seen(caller)
+        .add_columns(Patient.born_on, DataKeyRow.wrapped, DataKeyRow.master_key)
+        .outerjoin(Patient, Patient.id == Appointment.patient_id)
+        .outerjoin(DataKeyRow, and_(DataKeyRow.patient_id == Patient.id, DataKeyRow.kind == "erasable"))
+        .where(Appointment.id == appointment_id)
+        .with_for_update(of=Appointment)
+    )
+    row = (await session.execute(query)).one_or_none()
+    if row is None:
+        raise AppointmentNotFound("no such appointment")
+    if row.born_on is None or row.wrapped is None:
+        return ToMove(row.Appointment, None)
+    return ToMove(row.Appointment, SealedBirth(row.born_on, row.wrapped, row.master_key))
 
 
 async def list_appointments(

@@ -151,6 +151,7 @@ class Practitioner(Base):
     agreed_company: Mapped[bool]
     third_party_payment: Mapped[str | None]
     fee_cents: Mapped[Cents]
+    permanent_overrun: Mapped[bool] = mapped_column(server_default=false())
 
 
 class Preview(PricedColumns, Base):

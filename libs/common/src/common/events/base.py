@@ -40,6 +40,8 @@ PathwayAnswer = Literal[
     "none",
     "unanswered",
 ]
+# In whole years on the day of care in Paris, no finer than the rules of claims ask.
+AgeGroup = Literal["under-3", "3-to-5", "6-to-15", "16-to-25", "26-to-79", "80-or-more"]
 TerritoryAnswer = Literal["near", "organisation", "priority-zone", "far", "unanswered"]
 PathwayIndicator = Literal["T", "N", "O", "D", "U", "H", "R", "S", "A", "B", "J"]
 SheetMode = Literal["TP", "TP+RECEIPT", "FSE", "PAPER", "INVOICE"]

@@ -7,6 +7,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from common.events.base import (
     ActCode,
+    AgeGroup,
     AppointmentFact,
     Currency,
     Event,
@@ -63,6 +64,9 @@ class AppointmentRequestedV1(BookingFact):
     exemption_related: bool
     under_16: bool  # at the start
     minor_on_1_january: bool
+    age_group: AgeGroup | None = None  # None: as before there were groups
+    overrun_qualifier: OverrunQualifier | None = None  # what is known of it before the visit
+    seen_in_person: bool | None = None  # in the last 12 months; None: nobody was asked
 
 
 class AppointmentConfirmedV1(BookingFact):
@@ -94,6 +98,10 @@ class AppointmentMovedV1(BookingFact):
     version: ClassVar[int] = 1
 
     decide_by: AwareDatetime
+    # At the new time; None: as they were, or not known.
+    under_16: bool | None = None
+    minor_on_1_january: bool | None = None
+    age_group: AgeGroup | None = None
 
 
 class ConsultationStartedV1(BookingFact):
@@ -133,6 +141,8 @@ class ConsultationCompletedV1(BookingFact):
     exemption_related: bool
     under_16: bool
     minor_on_1_january: bool
+    age_group: AgeGroup | None = None
+    seen_in_person: bool | None = None
 
 
 class ConsultationNotBilledV1(BookingFact):
@@ -172,6 +182,7 @@ class PractitionerPublishedV1(PractitionerFact):
     third_party_payment: ThirdPartyPayment
     currency: Currency
     fee_cents: NonNegativeCents
+    permanent_overrun: bool = False  # the permanent right (DP) to charge above the tariff in sector 1
 
 
 class PractitionerWithdrawnV1(PractitionerFact):

@@ -33,7 +33,6 @@ from booking.models import Appointment
 from booking.usecases import appointments, reading, requests
 from common.crypto import Keyring
 from common.db import Sessions
-from common.money import Cents
 from common.web import pages, progress
 from common.web.access import Access, AccessDep
 from common.web.auth import Caller
@@ -159,10 +158,17 @@ async def cancel_appointment(
 
 @router.post("/appointments/{appointment_id}/move", responses=responses(404, 409))
 async def move_appointment(
-    appointment_id: UUID, body: MoveCreate, caller: PersonCaller, transaction: Transaction, now: Now
+    appointment_id: UUID,
+    body: MoveCreate,
+    caller: PersonCaller,
+    keyring: KeyringDep,
+    transaction: Transaction,
+    now: Now,
 ) -> AppointmentRead:
-    """To another free time of the same practitioner; the price is asked again."""
-    row = await appointments.move(transaction, appointment_id, offer_id=body.offer_id, caller=caller, now=now)
+    """To another free time of the same practitioner; the price is asked again, at the age of the new day."""
+    row = await appointments.move(
+        transaction, keyring, appointment_id, offer_id=body.offer_id, caller=caller, now=now
+    )
     return await _moved(transaction, row)
 
 
@@ -184,18 +190,7 @@ async def complete_consultation(
     now: Now,
 ) -> AppointmentRead:
     """By the practitioner: what was done and at what fee. The final price and the claims follow from it."""
-    row = await appointments.complete(
-        transaction,
-        appointment_id,
-        acts=[act.code for act in body.acts],
-        fee_cents=Cents(body.fee_cents),
-        overrun_qualifier=body.overrun_qualifier,
-        outcome=body.outcome,
-        exemption_related=body.exemption_related,
-        pathway=body.pathway,
-        caller=caller,
-        now=now,
-    )
+    row = await appointments.complete(transaction, appointment_id, word=body.word(), caller=caller, now=now)
     return await _moved(transaction, row)
 
 

@@ -26,6 +26,7 @@ from booking.models import (
     Offer,
     Practitioner,
 )
+from booking.usecases.appointments import Word
 from booking.usecases.requests import Requested, Wanted
 from common.events.base import (
     ActCode,
@@ -40,6 +41,7 @@ from common.events.base import (
 )
 from common.events.booking import Outcome, OverrunQualifier
 from common.messaging.tables import HistoryRow
+from common.money import Cents
 from common.web.schemas import ONE_LINE, In, Out, PersonName
 
 
@@ -81,6 +83,13 @@ FeeCents = Annotated[int, Field(gt=0, le=1_000_000)]
 WallTime = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
 BirthDate = Annotated[date, AfterValidator(_plausible)]
 Code = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=64)]
+ExemptionRelated = Annotated[
+    bool,
+    Field(
+        description="The care is for the long-term illness. Where the coverage knows none that holds, and a"
+        " maternity that does not on this day: an act of the maternity list"
+    ),
+]
 Weekday = Annotated[int, Field(ge=1, le=7, description="ISO: 1 is Monday")]
 
 
@@ -111,6 +120,9 @@ class PractitionerCreate(In):
     third_party_payment: ThirdPartyPayment
     currency: Currency = "EUR"
     fee_cents: FeeCents
+    permanent_overrun: bool = Field(
+        default=False, description="Has the permanent right to charge above the tariff (DP); sector `s1` only"
+    )
     biller_id: UUID | None = Field(default=None, description="The practitioner, unless somebody else bills")
     billing_number: BillingNumber | None = None
     title: Title = ""
@@ -144,6 +156,7 @@ class PractitionerUpdate(In):
     third_party_payment: ThirdPartyPayment | None = None
     currency: Currency | None = None
     fee_cents: FeeCents | None = None
+    permanent_overrun: bool | None = None
     biller_id: UUID | None = None
     billing_number: BillingNumber | None = None
     title: Title | None = None
@@ -177,6 +190,7 @@ class PractitionerRead(Out):
     third_party_payment: ThirdPartyPayment
     currency: Currency
     fee_cents: int
+    permanent_overrun: bool
     biller_id: UUID
     title: str
     first_name: str
@@ -499,7 +513,16 @@ class AppointmentCreate(In):
     preview_id: UUID | None = None
     pathway: PathwayAnswer = "unanswered"
     territory: TerritoryAnswer = "unanswered"
-    exemption_related: bool = False
+    exemption_related: ExemptionRelated = False
+    special_demand: bool = Field(
+        default=False,
+        description="The patient asks for something special, such as an unusual time: sector 1 may then"
+        " charge more than the tariff (DE)",
+    )
+    seen_in_person: bool | None = Field(
+        default=None,
+        description="The practitioner has seen the patient in person in the last 12 months; null: not asked",
+    )
 
     def wanted(self, account_id: UUID) -> Wanted:
         return Wanted(
@@ -511,6 +534,8 @@ class AppointmentCreate(In):
             pathway=self.pathway,
             territory=self.territory,
             exemption_related=self.exemption_related,
+            special_demand=self.special_demand,
+            seen_in_person=self.seen_in_person,
         )
 
 
@@ -528,12 +553,28 @@ class CompletionCreate(In):
     acts: Annotated[list[ActIn], Field(max_length=10)]
     currency: Currency = "EUR"
     fee_cents: FeeCents
-    overrun_qualifier: OverrunQualifier | None = None
+    overrun_qualifier: OverrunQualifier | None = Field(
+        default=None, description="None: as the appointment was requested"
+    )
     outcome: Outcome
-    exemption_related: bool
+    exemption_related: ExemptionRelated
     pathway: PathwayAnswer | None = Field(
         default=None, description="None: as the patient said at the booking"
     )
+    seen_in_person: bool | None = Field(
+        default=None, description="In the last 12 months. None: as the patient said at the booking"
+    )
+
+    def word(self) -> Word:
+        return Word(
+            acts=[act.code for act in self.acts],
+            fee_cents=Cents(self.fee_cents),
+            overrun_qualifier=self.overrun_qualifier,
+            outcome=self.outcome,
+            exemption_related=self.exemption_related,
+            pathway=self.pathway,
+            seen_in_person=self.seen_in_person,
+        )
 
 
 class FactRead(Out):

@@ -9,20 +9,26 @@ from zoneinfo import ZoneInfo
 LEGAL_ZONE: Final = ZoneInfo("Europe/Paris")
 _PATHWAY_AGE: Final = 16
 _MAJORITY: Final = 18
+# The first age of each group after the first one, and the group that begins there.
+_FIRST_GROUP: Final = "under-3"
+_GROUPS: Final = ((3, "3-to-5"), (6, "6-to-15"), (16, "16-to-25"), (26, "26-to-79"), (80, "80-or-more"))
 
 
 @dataclass(frozen=True, slots=True)
 class Ages:
     under_16: bool  # on the day of care
     minor_on_1_january: bool  # of the year of care
+    group: str  # AgeGroup of the events, on the day of care
 
 
 def ages(born_on: date, *, starts_at: datetime) -> Ages:
     """A person born on 29 February has their birthday on 1 March in common years."""
     care_on = starts_at.astimezone(LEGAL_ZONE).date()
+    age = _age(born_on, care_on)
     return Ages(
-        under_16=_age(born_on, care_on) < _PATHWAY_AGE,
+        under_16=age < _PATHWAY_AGE,
         minor_on_1_january=_age(born_on, date(care_on.year, 1, 1)) < _MAJORITY,
+        group=next((group for first, group in reversed(_GROUPS) if age >= first), _FIRST_GROUP),
     )
 
 

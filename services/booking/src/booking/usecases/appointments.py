@@ -1,7 +1,8 @@
 """The moves of an appointment that people make, and those a timer makes."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import date, datetime
 from typing import ClassVar, TypedDict, cast
 from uuid import UUID
 
@@ -9,12 +10,18 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from booking import store
+from booking.domain.ages import ages
 from booking.domain.cancellation import Party, StrikeKind, judge
 from booking.domain.lifecycle import Move, Status, after, check_absence, check_start
 from booking.domain.offers import check_ahead, decide_by
 from booking.models import Appointment, Offer, Strike
+from booking.store import SealedBirth
+from booking.usecases.patients import BORN_ON
+from common import vault
+from common.crypto import Keyring
 from common.errors import DomainError, Refusal
 from common.events.base import (
+    AgeGroup,
     Currency,
     PathwayAnswer,
     Profession,
@@ -79,6 +86,19 @@ class About(TypedDict):
     ends_at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """The practitioner's, on what was done; None: as it was asked for."""
+
+    acts: Sequence[str]
+    fee_cents: Cents
+    overrun_qualifier: OverrunQualifier | None
+    outcome: Outcome
+    exemption_related: bool
+    pathway: PathwayAnswer | None
+    seen_in_person: bool | None
+
+
 def about(appointment: Appointment) -> About:
     """What every event about an appointment says."""
     return {
@@ -116,13 +136,20 @@ async def cancel(
 
 
 async def move(
-    session: AsyncSession, appointment_id: UUID, *, offer_id: UUID, caller: Caller, now: datetime
+    session: AsyncSession,
+    keyring: Keyring,
+    appointment_id: UUID,
+    *,
+    offer_id: UUID,
+    caller: Caller,
+    now: datetime,
 ) -> Appointment:
     """Claims the new range and frees the old one in this transaction; the same practitioner, once confirmed.
 
-    Raises TimeTaken, TimePassed, AnotherPractitioner.
+    The ages that the rules of care ask about are those of the new day. Raises TimeTaken, TimePassed,
+    AnotherPractitioner.
     """
-    appointment, _ = await store.get_appointment(session, appointment_id, caller=caller, lock=True)
+    appointment, sealed = await store.get_appointment_to_move(session, appointment_id, caller=caller)
     status = after(appointment.status, Move.RESCHEDULE)
     offer = await store.get_offer(session, offer_id)
     if offer.practitioner_id != appointment.practitioner_id:
@@ -134,7 +161,14 @@ async def move(
     appointment.schedule_no += 1
     appointment.decide_by = decide_by(starts_at=offer.starts_at, now=now)
     appointment.action = appointment.action_expires_at = None
-    moved = AppointmentMovedV1(**about(appointment), decide_by=appointment.decide_by)
+    _count_ages_again(keyring, appointment, sealed)
+    moved = AppointmentMovedV1(
+        **about(appointment),
+        decide_by=appointment.decide_by,
+        under_16=appointment.under_16,
+        minor_on_1_january=appointment.minor_on_1_january,
+        age_group=cast("AgeGroup | None", appointment.age_group),
+    )
     outbox.add(session, appointment, moved, now=now)
     await session.flush()
     return appointment
@@ -154,29 +188,22 @@ async def start(session: AsyncSession, appointment_id: UUID, *, caller: Caller, 
 
 
 async def complete(
-    session: AsyncSession,
-    appointment_id: UUID,
-    *,
-    acts: Sequence[str],
-    fee_cents: Cents,
-    overrun_qualifier: OverrunQualifier | None,
-    outcome: Outcome,
-    exemption_related: bool,
-    pathway: PathwayAnswer | None,
-    caller: Caller,
-    now: datetime,
+    session: AsyncSession, appointment_id: UUID, *, word: Word, caller: Caller, now: datetime
 ) -> Appointment:
-    """The practitioner's word on what was done. Terms stay those of the booking, but for fee and pathway."""
+    """The practitioner's word on what was done. The terms of the booking stay, but for the fee."""
     appointment = await _lock_as_practitioner(session, appointment_id, caller)
     appointment.status = after(appointment.status, Move.COMPLETE)
     appointment.ended_at = now
-    appointment.acts = list(acts)
-    appointment.completed_fee_cents = fee_cents
-    appointment.overrun_qualifier = overrun_qualifier
-    appointment.outcome = outcome
-    appointment.exemption_related = exemption_related
-    if pathway is not None:
-        appointment.pathway = pathway
+    appointment.acts = list(word.acts)
+    appointment.completed_fee_cents = word.fee_cents
+    appointment.outcome = word.outcome
+    appointment.exemption_related = word.exemption_related
+    if word.overrun_qualifier is not None:
+        appointment.overrun_qualifier = word.overrun_qualifier
+    if word.pathway is not None:
+        appointment.pathway = word.pathway
+    if word.seen_in_person is not None:
+        appointment.seen_in_person = word.seen_in_person
     completed = ConsultationCompletedV1(
         **about(appointment),
         completed_at=now,
@@ -187,16 +214,18 @@ async def complete(
         zone=cast("Zone", appointment.zone),
         agreed_company=appointment.agreed_company,
         third_party_payment=cast("ThirdPartyPayment", appointment.third_party_payment),
-        acts=[CodedAct(code=code) for code in acts],
+        acts=[CodedAct(code=code) for code in word.acts],
         currency=cast("Currency", appointment.currency),
-        fee_cents=fee_cents,
-        overrun_qualifier=overrun_qualifier,
-        outcome=outcome,
+        fee_cents=word.fee_cents,
+        overrun_qualifier=cast("OverrunQualifier | None", appointment.overrun_qualifier),
+        outcome=word.outcome,
         pathway=cast("PathwayAnswer", appointment.pathway),
         territory=cast("TerritoryAnswer", appointment.territory),
         exemption_related=appointment.exemption_related,
         under_16=appointment.under_16,
         minor_on_1_january=appointment.minor_on_1_january,
+        age_group=cast("AgeGroup | None", appointment.age_group),
+        seen_in_person=appointment.seen_in_person,
     )
     outbox.add(session, appointment, completed, now=now)
     await session.flush()
@@ -323,6 +352,20 @@ async def _claim_instead(
         raise TimeTaken(await next_offers(session, offer, now=now)) from None
     await store.free_time(session, appointment)
     await store.take_time(session, appointment)
+
+
+def _count_ages_again(keyring: Keyring, appointment: Appointment, sealed: SealedBirth | None) -> None:
+    """On the day of the new time. Of an erased patient nothing is known but what was counted before."""
+    if sealed is None:
+        return
+    key = vault.patient_key(
+        keyring, appointment.patient_id, wrapped=sealed.wrapped, master_key=sealed.master_key
+    )
+    born_on = date.fromisoformat(key.open(sealed.born_on, field=BORN_ON))
+    found = ages(born_on, starts_at=appointment.starts_at)
+    appointment.under_16 = found.under_16
+    appointment.minor_on_1_january = found.minor_on_1_january
+    appointment.age_group = found.group
 
 
 async def _not_billed(

@@ -13,7 +13,7 @@ from booking import store
 from booking.domain import agenda
 from booking.domain.identity import folded
 from booking.models import AgendaException, AgendaRule, Practitioner
-from common.errors import DomainError, Refusal
+from common.errors import DomainError, Refusal, at_field
 from common.events.base import Currency, Profession, Sector, ThirdPartyPayment, Zone
 from common.events.booking import PractitionerPublishedV1, PractitionerWithdrawnV1
 from common.ids import uuid7
@@ -32,10 +32,25 @@ class SectorNotPossible(DomainError):
     refusal: ClassVar[Refusal] = Refusal.INVALID
 
 
+class PermanentOverrunNotPossible(DomainError):
+    """The permanent right to charge above the tariff is one of sector 1; elsewhere nothing asks for it."""
+
+    code: ClassVar[str] = "permanent-overrun-not-possible"
+    refusal: ClassVar[Refusal] = Refusal.INVALID
+
+    def __init__(self, field: str) -> None:
+        detail = "a permanent right to charge above the tariff belongs to sector 1"
+        super().__init__(detail, extra=at_field(f"/body/{field}", self.code, detail))
+
+
 async def create_practitioner(
     session: AsyncSession, fields: Mapping[str, Any], *, now: datetime
 ) -> Practitioner:
-    """Raises RppsKnown. `fields` are the columns but those this service decides on."""
+    """`fields` are the columns but those this service decides on.
+
+    Raises PermanentOverrunNotPossible, RppsKnown.
+    """
+    _check_overrun(fields["sector"], permanent=fields["permanent_overrun"], field="permanent_overrun")
     if await store.is_rpps_known(session, fields["rpps"]):
         raise RppsKnown("this RPPS number is registered")
     practitioner_id = uuid7(now)
@@ -59,12 +74,14 @@ async def update_practitioner(
 ) -> None:
     """The practitioner's row is locked. Appointments keep the fee and mark they were requested with.
 
-    Raises SectorNotPossible.
+    Raises SectorNotPossible, PermanentOverrunNotPossible.
     """
     for name, value in changes.items():
         setattr(practitioner, name, value)
     if (practitioner.profession == "physician") is (practitioner.sector == "none"):
         raise SectorNotPossible("a sector belongs to physicians, and every physician has one")
+    field = "permanent_overrun" if "permanent_overrun" in changes else "sector"
+    _check_overrun(practitioner.sector, permanent=practitioner.permanent_overrun, field=field)
     _index(practitioner)
     _publish(session, practitioner, now=now)
     if "time_zone" in changes:
@@ -175,6 +192,12 @@ async def extend_agenda(session: AsyncSession, practitioner_id: UUID, *, now: da
     return True
 
 
+def _check_overrun(sector: str, *, permanent: bool, field: str) -> None:
+    """`field` is the one that the caller wrote, and that makes it impossible."""
+    if permanent and sector != "s1":
+        raise PermanentOverrunNotPossible(field)
+
+
 def _index(practitioner: Practitioner) -> None:
     practitioner.sort_name = folded(f"{practitioner.last_name} {practitioner.first_name}")
     words = folded(
@@ -196,5 +219,6 @@ def _publish(session: AsyncSession, practitioner: Practitioner, *, now: datetime
         third_party_payment=cast("ThirdPartyPayment", practitioner.third_party_payment),
         currency=cast("Currency", practitioner.currency),
         fee_cents=practitioner.fee_cents,
+        permanent_overrun=practitioner.permanent_overrun,
     )
     outbox.add(session, practitioner, published, now=now)

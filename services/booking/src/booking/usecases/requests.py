@@ -21,7 +21,7 @@ from common.crypto import Keyring
 from common.db import Direct, Sessions, Wakes
 from common.errors import DomainError, Refusal
 from common.events.base import PathwayAnswer, TerritoryAnswer
-from common.events.booking import AppointmentRequestedV1
+from common.events.booking import AppointmentRequestedV1, OverrunQualifier
 from common.ids import uuid7
 from common.messaging import outbox
 from common.web import idempotency
@@ -47,6 +47,8 @@ class Wanted:
     pathway: PathwayAnswer
     territory: TerritoryAnswer
     exemption_related: bool
+    special_demand: bool
+    seen_in_person: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,8 +228,18 @@ def _fields(desk: Desk, wanted: Wanted, read: Any, *, now: datetime) -> dict[str
         "exemption_related": wanted.exemption_related,
         "under_16": found.under_16,
         "minor_on_1_january": found.minor_on_1_january,
+        "age_group": found.group,
+        "overrun_qualifier": _overrun_qualifier(wanted, read),
+        "seen_in_person": wanted.seen_in_person,
         "payment_sequence": 0,
     }
+
+
+def _overrun_qualifier(wanted: Wanted, read: Any) -> OverrunQualifier | None:
+    """Why the fee may be above the tariff of sector 1: the practitioner's right goes before a demand."""
+    if read["permanent_overrun"]:
+        return "DP"
+    return "DE" if wanted.special_demand else None
 
 
 def _event(fields: dict[str, Any]) -> AppointmentRequestedV1:

@@ -34,6 +34,7 @@ async def create_preview(
         detail = "Give practitioner_id or practice."
         wrong = at_field("/body/practitioner_id", "one-of-two", detail)["errors"]
         raise problem(422, "one-of-two", detail, errors=wrong)
+    _refuse_impossible(body)
     if body.patient_id is not None:
         await access.patient(transaction, body.patient_id, what="coverage", purpose="preview")
     practitioner = (
@@ -118,6 +119,19 @@ async def recompute_quote(
     await _see(access, transaction, appointment_id, what="quote")
     recomputed = await reading.recomputed_quote(transaction, means, appointment_id, revision=revision)
     return RecomputationRead.of(recomputed)
+
+
+def _refuse_impossible(body: PreviewCreate) -> None:
+    """What the fields of a body say against each other."""
+    flag = body.contradicted()
+    if flag is not None:
+        code, detail = "age-group-contradicted", "Nobody of this age group answers so."
+        raise problem(422, code, detail, errors=at_field(f"/body/{flag}", code, detail)["errors"])
+    practice = body.practice
+    if practice is not None and practice.permanent_overrun and practice.sector != "s1":
+        code, detail = "permanent-overrun-not-possible", "The permanent right belongs to sector 1."
+        wrong = at_field("/body/practice/permanent_overrun", code, detail)
+        raise problem(422, code, detail, errors=wrong["errors"])
 
 
 async def _see(access: AccessDep, transaction: Transaction, appointment_id: UUID, *, what: str) -> None:

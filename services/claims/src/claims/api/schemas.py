@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import Field
 
 from claims.domain import calendar
+from claims.domain.ages import contradicted
 from claims.domain.asking import AmcDeclared, Consultation, Exemption, ExemptionKind
 from claims.domain.leg import State
 from claims.domain.pricing import Insured, PaidTo, SheetMode, SponsorKind
@@ -34,6 +35,7 @@ from claims.usecases.pricing import Recomputed
 from claims.usecases.sponsors import Offer
 from claims.usecases.statements import AmcStatement, Statement
 from common.events.base import (
+    AgeGroup,
     Currency,
     PathwayAnswer,
     Profession,
@@ -87,6 +89,10 @@ class CoverageWrite(In):
     amc: AmcWrite | None = None
     amc_status_declared: AmcDeclared = AmcDeclared.NONE
     exemptions: Annotated[list[ExemptionWrite], Field(max_length=8)] = Field(default_factory=list)
+    contribution_exempt: bool = Field(
+        default=False,
+        description="no flat contribution for another reason: a victim of terrorism, some screening acts",
+    )
     scheme: Annotated[str, Field(pattern=r"^[a-z][a-z-]{1,30}$")] = "general"
     sponsor_code: ShortText | None = None
     holder_name: HolderName | None = None
@@ -104,6 +110,7 @@ class CoverageWrite(In):
             exemptions=[
                 Exemption(kind=each.kind, first_on=each.from_, last_on=each.to) for each in self.exemptions
             ],
+            contribution_exempt=self.contribution_exempt,
             scheme=self.scheme,
             sponsor_code=self.sponsor_code,
             holder_name=self.holder_name,
@@ -166,6 +173,7 @@ class CoverageRead(Out):
     amc_member_number: str | None
     amc_status_declared: AmcDeclared
     exemptions: list[ExemptionRead]
+    contribution_exempt: bool
     scheme: str
     sponsor: str | None
     holder_name: str | None
@@ -197,6 +205,7 @@ class CoverageRead(Out):
                 ExemptionRead.model_validate({"kind": each.kind, "from": each.first_on, "to": each.last_on})
                 for each in insurance.exemptions
             ],
+            contribution_exempt=insurance.contribution_exempt,
             scheme=row.scheme,
             sponsor=known.offer.name if known.offer else None,
             holder_name=person.holder_name,
@@ -227,6 +236,9 @@ class PracticeWrite(In):
     third_party_payment: ThirdPartyPayment
     currency: Currency = "EUR"
     fee_cents: PositiveCents
+    permanent_overrun: bool = Field(
+        default=False, description="the permanent right to charge above the tariff (DP); sector s1 only"
+    )
 
 
 _OF_PRACTICE = frozenset({"fee_cents", "sector", "specialty", "zone"})
@@ -251,9 +263,25 @@ class PreviewCreate(In):
     )
     pathway: PathwayAnswer = "unanswered"
     territory: TerritoryAnswer = "unanswered"
-    exemption_related: bool = False
+    exemption_related: bool = Field(
+        default=False,
+        description="the care is for the long-term illness; where the coverage knows none that holds, and a"
+        " maternity that does not on this day: an act of the maternity list",
+    )
     under_16: bool = Field(default=False, description="counts only where no birth date is known")
     minor_on_1_january: bool = Field(default=False, description="as under_16")
+    age_group: AgeGroup | None = Field(
+        default=None,
+        description="counts only where no birth date is known; says what is left out of under_16 and"
+        " minor_on_1_january",
+    )
+    special_demand: bool = Field(
+        default=False,
+        description="the patient asks for something special: sector s1 may then charge more (DE)",
+    )
+    seen_in_person: bool | None = Field(
+        default=None, description="by this practitioner in the last 12 months; null: not asked"
+    )
 
     def pointer(self, field: str) -> str:
         """Where this body gives a field of the question that is priced."""
@@ -266,9 +294,22 @@ class PreviewCreate(In):
             return f"/body/coverage/{_OF_COVERAGE[field]}" if self.coverage else "/body/patient_id"
         return "/body"
 
+    def contradicted(self) -> str | None:
+        """The flag that was given, and that nobody of the given age group can have so."""
+        if self.age_group is None:
+            return None
+        given = self.model_fields_set
+        return contradicted(
+            self.age_group,
+            under_16=self.under_16 if "under_16" in given else None,
+            minor_on_1_january=self.minor_on_1_january if "minor_on_1_january" in given else None,
+        )
+
     def consultation(self, practitioner: Practitioner | None) -> Consultation:
         asked = practitioner or self.practice
         assert asked is not None  # noqa: S101  the route refuses neither
+        demanded = "DE" if self.special_demand else None
+        overrun_qualifier = "DP" if asked.permanent_overrun else demanded
         return Consultation(
             profession=asked.profession or "",
             specialty=asked.specialty or "00",
@@ -282,6 +323,9 @@ class PreviewCreate(In):
             exemption_related=self.exemption_related,
             under_16=self.under_16,
             minor_on_1_january=self.minor_on_1_january,
+            age_group=self.age_group,
+            seen_in_person=self.seen_in_person,
+            overrun_qualifier=overrun_qualifier,
         )
 
 

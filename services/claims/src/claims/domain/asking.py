@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import MINYEAR, date, timedelta
+from datetime import date, timedelta
 from enum import StrEnum
 from typing import Final
 
+from claims.domain.ages import stand_in_birth
 from claims.domain.pricing import (
     ActLine,
     Amc,
@@ -28,11 +29,6 @@ from claims.domain.tables import Tables
 from common.money import Cents
 
 PHYSICIAN: Final = "physician"
-
-# Stand-ins for a birth date nobody gave, true to the two answers the booking carries (rule D3, age 16).
-_CHILD_YEARS: Final = 10
-_ADULT_YEARS: Final = 40
-_MINOR_YEARS: Final = 17
 
 
 class ExemptionKind(StrEnum):
@@ -74,6 +70,7 @@ class Insurance:
     amc_last_on: date | None = None
     amc_refused: bool = False  # its rights service says: closed, or unknown there
     exemptions: tuple[Exemption, ...] = ()
+    contribution_exempt: bool = False  # for a reason of its own (rule D3): a victim of terrorism
     scheme: str = "general"
     sponsor: Sponsor | None = None
 
@@ -97,6 +94,8 @@ class Consultation:
     exemption_related: bool
     under_16: bool
     minor_on_1_january: bool
+    age_group: str | None = None  # a key of AGE_GROUPS; none: an event from before there were groups
+    seen_in_person: bool | None = None  # by this practitioner in the last 12 months; none: nobody was asked
     acts: tuple[str, ...] = ()  # none: the calculator codes it
     overrun_qualifier: str | None = None
 
@@ -129,7 +128,7 @@ def inputs_of(
     _refuse_in_person(consultation.acts, care_on=care_on, tables=tables)
     return Inputs(
         care_on=care_on,
-        born_on=insurance.born_on or stand_in_birth(consultation, care_on=care_on),
+        born_on=insurance.born_on or _stand_in_birth(consultation, care_on=care_on),
         specialty=specialty_word(consultation.profession, consultation.specialty),
         sector=Sector(consultation.sector) if consultation.profession == PHYSICIAN else Sector.NONE,
         fee_cents=consultation.fee_cents,
@@ -143,10 +142,13 @@ def inputs_of(
         company=consultation.agreed_company,
         overrun_qualifier=OverrunQualifier(consultation.overrun_qualifier or "none"),
         zone=consultation.zone,
+        known_patient=consultation.seen_in_person is not False,
+        alternation_ok=consultation.seen_in_person is not False,
         exemptions=exemptions_at(insurance, care_on=care_on, related=consultation.exemption_related),
         scheme=insurance.scheme,
         pf_taken_this_year_cents=taken.this_year_cents,
         pf_taken_today_cents=taken.today_cents,
+        pf_exempt=insurance.contribution_exempt,
         psychologist_session=taken.partner_sessions + 1,
         sponsor=insurance.sponsor,
         booked_on=booked_on,
@@ -181,14 +183,13 @@ def specialty_word(profession: str, specialty: str) -> str:
     return str(int(specialty)) if profession == PHYSICIAN else profession
 
 
-def stand_in_birth(consultation: Consultation, *, care_on: date) -> date:
-    """A birth date that gives the same answers as the booking's two flags, and no others that count."""
-    years = _ADULT_YEARS
-    if consultation.under_16:
-        years = _CHILD_YEARS
-    elif consultation.minor_on_1_january:
-        years = _MINOR_YEARS
-    return date(max(care_on.year - years, MINYEAR), 1, 1)  # no tariff is that old, but a refusal is due
+def _stand_in_birth(consultation: Consultation, *, care_on: date) -> date:
+    return stand_in_birth(
+        age_group=consultation.age_group,
+        under_16=consultation.under_16,
+        minor_on_1_january=consultation.minor_on_1_january,
+        care_on=care_on,
+    )
 
 
 def amc_at(insurance: Insurance, *, care_on: date, tables: Tables) -> Amc:
@@ -209,14 +210,19 @@ def amc_at(insurance: Insurance, *, care_on: date, tables: Tables) -> Amc:
 def exemptions_at(insurance: Insurance, *, care_on: date, related: bool) -> Exemptions:
     """The exemptions that hold on the care date; `related`: the care is for the long-term illness.
 
-    A window of maternity that is still to come is told too: it explains why the ordinary rate holds (B2n).
+    Without such an illness, related care of somebody whose maternity window does not reach the care date is
+    an act of the maternity list (rule B2): so no message names a pregnancy. A window that is still to come is
+    told too: it explains why the ordinary rate holds for other care (B2n).
     """
     holding = {each.kind: each for each in insurance.exemptions if each.holds(care_on)}
     ald = ExemptionKind.ALD in holding
+    maternity_known = any(each.kind is ExemptionKind.MATERNITY for each in insurance.exemptions)
+    in_window = ExemptionKind.MATERNITY in holding
     return Exemptions(
         ald=ald and related,
         ald_unrelated=ald and not related,
         maternity=_maternity_window(insurance, care_on=care_on),
+        maternity_list=related and not ald and maternity_known and not in_window,
         css=ExemptionKind.CSS in holding,
         ame=ExemptionKind.AME in holding,
     )

@@ -252,6 +252,8 @@ def _consultation_of(event: ConsultationCompletedV1) -> Consultation:
         exemption_related=event.exemption_related,
         under_16=event.under_16,
         minor_on_1_january=event.minor_on_1_january,
+        age_group=event.age_group,
+        seen_in_person=event.seen_in_person,
         acts=tuple(act.code for act in event.acts),
         overrun_qualifier=event.overrun_qualifier,
     )

@@ -291,6 +291,7 @@ def _insurance(
         amc_first_on=_day(facts["amc_first_on"]),
         amc_last_on=_day(facts["amc_last_on"]),
         exemptions=_exemptions(facts["exemptions"]),
+        contribution_exempt=facts.get("contribution_exempt", False),  # earlier versions were not asked
         scheme=scheme,
         sponsor=sponsor,
     )

@@ -25,6 +25,7 @@ async def take_publication(session: AsyncSession, event: PractitionerPublishedV1
             agreed_company=event.agreed_company,
             third_party_payment=event.third_party_payment,
             fee_cents=event.fee_cents,
+            permanent_overrun=event.permanent_overrun,
         ),
     )
 
@@ -47,5 +48,6 @@ async def take_withdrawal(session: AsyncSession, event: PractitionerWithdrawnV1,
             agreed_company=known.agreed_company if known else False,
             third_party_payment=known.third_party_payment if known else None,
             fee_cents=known.fee_cents if known else Cents(0),
+            permanent_overrun=known.permanent_overrun if known else False,
         ),
     )

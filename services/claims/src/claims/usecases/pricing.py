@@ -157,4 +157,5 @@ def with_insurance_of(inputs: Inputs, other: Inputs) -> Inputs:
         amc=other.amc,
         exemptions=other.exemptions,
         scheme=other.scheme,
+        pf_exempt=other.pf_exempt,
     )

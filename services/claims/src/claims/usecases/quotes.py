@@ -75,7 +75,9 @@ async def take_request(
     stream.practitioner_id = event.practitioner_id
     stream.schedule_no, stream.decide_by = event.schedule_no, event.decide_by
     stream.starts_at, stream.ends_at = event.starts_at, event.ends_at
-    stream.request = asdict(consultation_of(event)) | {"booked_on": day_in_paris(meta.time).isoformat()}
+    # The release before this one reads it too, and knows no more of it than is given.
+    asked = {name: value for name, value in asdict(consultation_of(event)).items() if value is not None}
+    stream.request = asked | {"booked_on": day_in_paris(meta.time).isoformat()}
     stream.accepted_advance_cents = await store.find_accepted_advance(
         session, event.preview_id, account_id=event.account_id, patient_id=event.patient_id
     )
@@ -96,6 +98,7 @@ async def take_move(
     history.note(session, stream.id, meta.type, at=meta.time)
     stream.schedule_no, stream.decide_by = event.schedule_no, event.decide_by
     stream.starts_at, stream.ends_at = event.starts_at, event.ends_at
+    stream.request = dict(stream.request or {}) | _ages_of(event)
     await _issue(session, means, stream, now=now)
     return APPLIED
 
@@ -155,7 +158,20 @@ def consultation_of(event: AppointmentRequestedV1) -> Consultation:
         exemption_related=event.exemption_related,
         under_16=event.under_16,
         minor_on_1_january=event.minor_on_1_january,
+        age_group=event.age_group,
+        seen_in_person=event.seen_in_person,
+        overrun_qualifier=event.overrun_qualifier,
     )
+
+
+def _ages_of(event: AppointmentMovedV1) -> dict[str, Any]:
+    """On the day of the new time; an older event says nothing of them, and they stay."""
+    told = {
+        "under_16": event.under_16,
+        "minor_on_1_january": event.minor_on_1_january,
+        "age_group": event.age_group,
+    }
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def asked_of(stream: Stream) -> tuple[Consultation, date]:

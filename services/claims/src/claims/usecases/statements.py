@@ -77,6 +77,7 @@ class Statement:
     amc: AmcStatement | None
     amc_declared: AmcDeclared
     exemptions: Sequence[Exemption]
+    contribution_exempt: bool = False
     scheme: str
     sponsor_code: str | None
     holder_name: str | None
@@ -116,6 +117,7 @@ def checked(means: Means, statement: Statement, *, today: date) -> dict[str, Any
         "amc_first_on": iso(statement.amc.first_on if statement.amc else None),
         "amc_last_on": iso(statement.amc.last_on if statement.amc else None),
         "exemptions": [exemption_to_json(each) for each in statement.exemptions],
+        "contribution_exempt": statement.contribution_exempt,
     }
 
 
