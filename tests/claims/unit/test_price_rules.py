@@ -5,6 +5,8 @@ from datetime import date
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from claims.domain.pricing import (
     ActLine,
@@ -601,12 +603,15 @@ def test_a_maternity_window_may_be_one_day() -> None:
         ({"exemptions": Exemptions(maternity_list=True)}, True),  # a row of the exemptions
         ({"acts": (ActLine("TCG"), ActLine("MOP")), "born_on": date(1940, 1, 1)}, True),  # the age of an act
         ({"acts": (ActLine("TCG"), ActLine("MEG")), "born_on": date(2022, 1, 1)}, False),  # only the tariff
+        ({"pathway": Pathway.SAS}, True),  # the letter of the claim
+        ({"pathway": Pathway.NONE, "born_on": date(2015, 1, 1)}, True),  # likewise
+        ({"pathway": Pathway.EMERGENCY}, False),
     ],
 )
 def test_a_price_that_rests_on_an_unconfirmed_row_says_so(changes: dict[str, Any], told: bool) -> None:  # noqa: FBT001
     fee = Cents(3000 if "acts" in changes else 2500)
 
-    answer = priced(care_on=date(2025, 3, 10), fee_cents=fee, pathway=Pathway.REFERRED, **changes)
+    answer = priced(**{"care_on": date(2025, 3, 10), "fee_cents": fee, "pathway": Pathway.REFERRED} | changes)
 
     assert (WarningCode.UNCONFIRMED_RULE in answer.warnings) is told
 
@@ -655,3 +660,79 @@ def test_a_default_that_decides_a_contradiction_is_told(
     answer = priced(care_on=date(2025, 3, 10), **changes)
 
     assert (warning in answer.warnings) is told
+
+
+COORDINATED = (ActLine("TC"), ActLine("MPC"), ActLine("MCS"))
+DERMATOLOGIST = {"specialty": "dermatologist", "care_on": date(2023, 6, 10), "fee_cents": Cents(3000)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"pathway": Pathway.REGULAR_DOCTOR}, "MCS-of-a-referred-patient"),
+        ({"pathway": Pathway.UNANSWERED}, "MCS-of-a-referred-patient"),
+        ({"sector": Sector.OPTAM, "fee_cents": Cents(3500)}, "MCS-not-with-an-authorised-overrun"),
+        (
+            {"overrun_qualifier": OverrunQualifier.DP, "fee_cents": Cents(3500)},
+            "MCS-not-with-an-authorised-overrun",
+        ),
+    ],
+)
+def test_a_coordination_line_has_conditions(changes: dict[str, Any], rule: str) -> None:
+    asked = DERMATOLOGIST | {"acts": COORDINATED, "pathway": Pathway.REFERRED} | changes
+
+    with pytest.raises(PricingRefused) as refused:
+        priced(**asked)
+
+    assert (refused.value.code, refused.value.field, refused.value.rule) == ("act-not-allowed", "acts", rule)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"sector": Sector.OPTAM},  # no overrun
+        {"overrun_qualifier": OverrunQualifier.DE, "fee_cents": Cents(3500)},  # demanded, not authorised
+    ],
+)
+def test_a_coordination_line_of_a_referred_patient_is_priced(changes: dict[str, Any]) -> None:
+    answer = priced(**DERMATOLOGIST | {"acts": COORDINATED, "pathway": Pathway.REFERRED} | changes)
+
+    assert answer.base_cents == 3000
+
+
+def test_an_overrun_of_a_controlled_doctor_leaves_the_coordination_line_out_of_a_preview() -> None:
+    asked = question(
+        **DERMATOLOGIST | {"sector": Sector.OPTAM, "pathway": Pathway.REFERRED, "fee_cents": Cents(3500)}
+    )
+
+    assert [str(line) for line in preview_acts(asked, TABLES)] == ["TC", "MPC"]
+
+
+@given(st.dates(), st.sampled_from(["gp", "dermatologist", "psychiatrist", "psychologist", "osteopath"]))
+@settings(max_examples=300, deadline=None)
+def test_any_day_has_a_price_or_a_refusal_that_names_it(day: date, specialty: str) -> None:
+    sector = Sector.S1 if specialty in {"gp", "dermatologist", "psychiatrist"} else Sector.NONE
+    born_on = min(date(1985, 6, 15), day)
+
+    try:
+        answer = (priced(care_on=day, born_on=born_on, specialty=specialty, sector=sector).fee_cents, "")
+    except PricingRefused as refused:
+        answer = (refused.code, refused.field)
+
+    wanted = {(2500, "")}
+    if day < date(2018, 9, 15):
+        wanted |= {("no-tariff", "care_on"), ("no-tariff", "acts")}
+    assert answer in wanted
+
+
+@pytest.mark.parametrize("day", [date.min, date(1899, 12, 31)])
+def test_a_day_before_all_tables_is_refused_by_its_name(day: date) -> None:
+    with pytest.raises(PricingRefused) as refused:
+        priced(care_on=day, born_on=day)
+
+    assert (refused.value.code, refused.value.field, refused.value.rule) == (
+        "no-tariff",
+        "care_on",
+        "the-tables-reach-the-care-date",
+    )

@@ -85,6 +85,8 @@ def test_shipped_rows_follow_each_other_and_say_where_they_come_from(name: str, 
         ({"who": "nobody"}, "who-is-a-tariff-group"),
         ({"class": "s3"}, "class-is-a-sector-class"),
         ({"code": "ZZZ"}, "code-is-in-acts"),
+        ({"known_from": "soon"}, "known_from-is-a-day-or-an-instant"),
+        ({"known_from": "2026-11-27T14:00:00"}, "known_from-has-an-offset"),
     ],
 )
 def test_a_broken_tariff_is_refused_with_its_file_and_row(
@@ -220,6 +222,27 @@ def test_a_correction_counts_from_the_day_it_is_known(folder: Path) -> None:
         price(asked, tables, as_known_at=before)
     earlier = question(acts=(ActLine("TCG"),), care_on=date(2024, 12, 31))
     assert price(earlier, tables).base_cents == 2500
+
+
+def test_a_correction_in_the_middle_of_a_day_leaves_the_quotes_of_the_morning_as_they_are(
+    folder: Path,
+) -> None:
+    correction = {
+        "zone": "metropole",
+        "class": "s1 optam s2",
+        "valid_from": "2025-01-01",
+        "base_cents": "2700",
+        "known_from": "2025-06-02T14:00:00+02:00",
+    }
+    add(folder / "tariffs.csv", TARIFF | correction)
+    tables = load_tables(folder)
+    asked = question(acts=(ActLine("TCG"),), fee_cents=Cents(2400), care_on=date(2025, 6, 2))
+    noon = datetime(2025, 6, 2, 12, tzinfo=UTC)  # 14:00 in Paris
+
+    def tariff(known_at: datetime) -> int:
+        return price(asked, tables, as_known_at=known_at).lines[0].tariff_cents
+
+    assert (tariff(noon - timedelta(microseconds=1)), tariff(noon)) == (2500, 2700)
 
 
 def test_the_row_of_the_how_to_holds_from_its_day(folder: Path) -> None:

@@ -48,10 +48,19 @@ def acts_before_coding(inputs: Inputs, specialty: SpecialtyRow, book: Book) -> t
     key = (group, Sector.S1.value, inputs.zone)
     if book.tariffs.find((TC.code, *key), on=on) is None:
         return (TCS,)
-    # The coordination line goes with a referral, and not with a permanent right to charge more.
-    if inputs.pathway is Pathway.REFERRED and inputs.overrun_qualifier is not OverrunQualifier.DP:
-        return (TC, MPC, MCS)
+    coordinated = (TC, MPC, MCS)
+    found = [book.tariffs.find((line.code, *key), on=on) for line in coordinated]
+    overrun = inputs.fee_cents > sum(row.base_cents for row in found if row is not None)
+    permanent = inputs.overrun_qualifier is OverrunQualifier.DP  # who has the right is expected to use it
+    if inputs.pathway is Pathway.REFERRED and not permanent and not (overrun and _is_authorised(inputs)):
+        return coordinated
     return (TC, MPC)
+
+
+def _is_authorised(inputs: Inputs) -> bool:
+    """Whether an overrun is one that the agreement gives: in sector 2, or by a permanent right."""
+    sector_2 = inputs.sector in {Sector.OPTAM, Sector.S2} and not inputs.company
+    return sector_2 or inputs.overrun_qualifier is OverrunQualifier.DP
 
 
 def code_and_base(situation: Situation) -> Coded:
@@ -65,6 +74,7 @@ def code_and_base(situation: Situation) -> Coded:
     overrun = max(inputs.fee_cents - tariff, 0)
     if overrun:
         _check_overrun(situation)
+    _check_coordination(situation, acts, overrun_cents=overrun)
 
     shortfall = max(tariff - inputs.fee_cents, 0)
     lines = []
@@ -133,6 +143,20 @@ def _check_conditions(situation: Situation, acts: Sequence[ActLine]) -> None:
             raise PricingRefused(
                 RefusalCode.ACT_NOT_ALLOWED, "acts", f"{line.code}-not-by-the-regular-doctor"
             )
+
+
+def _check_coordination(situation: Situation, acts: Sequence[ActLine], *, overrun_cents: int) -> None:
+    """A coordination line is of a referred patient, and goes with no authorised overrun (domain.md 4.3)."""
+    inputs = situation.inputs
+    for line in acts:
+        act = situation.book.acts.find((line.code,), on=inputs.care_on)
+        if act is None or not act.coordination:
+            continue
+        if inputs.pathway is not Pathway.REFERRED:
+            raise PricingRefused(RefusalCode.ACT_NOT_ALLOWED, "acts", f"{line.code}-of-a-referred-patient")
+        if overrun_cents and _is_authorised(inputs):
+            rule = f"{line.code}-not-with-an-authorised-overrun"
+            raise PricingRefused(RefusalCode.ACT_NOT_ALLOWED, "acts", rule)
 
 
 def _check_overrun(situation: Situation) -> None:

@@ -77,6 +77,10 @@ class Dated(Generic[R]):
             return None
         return line.rows[index]
 
+    def knows(self, key: Key) -> bool:
+        """Whether there is a row on any day."""
+        return key in self._lines
+
     def all(self, *, on: date) -> list[R]:
         """Every row that holds on that day, once, in the order of the file."""
         found = (self.find(key, on=on) for key in self._lines)

@@ -42,6 +42,7 @@ from claims.domain.priced_json import priced_to_json
 from claims.domain.refusals import PricingRefused, RefusalCode, WarningCode
 from claims.domain.sentences import Explanation
 from claims.domain.settlement import Settled, settle
+from claims.domain.situation import find_specialty
 from claims.domain.tables import Book, Tables
 from common.money import Cents
 
@@ -88,7 +89,7 @@ __all__ = [
     "priced_to_json",
 ]
 
-ENGINE_VERSION: Final = "2"  # goes up when the same question on the same tables could get another answer
+ENGINE_VERSION: Final = "3"  # goes up when the same question on the same tables could get another answer
 
 
 def price(
@@ -111,9 +112,7 @@ def preview_acts(
 ) -> tuple[ActLine, ...]:
     """The lines of a consultation that nobody has coded yet; coded ones are returned as they are."""
     book = tables.known_at(as_known_at)
-    specialty = book.specialties.find((inputs.specialty,), on=inputs.care_on)
-    if specialty is None:
-        raise PricingRefused(RefusalCode.INVALID_INPUT, "specialty", "known-specialty")
+    specialty = find_specialty(inputs.specialty, book, on=inputs.care_on)
     return inputs.acts or acts_before_coding(inputs, specialty, book)
 
 

@@ -8,7 +8,7 @@ from claims.domain.policy import OutOfPathway
 from claims.domain.priced import Step
 from claims.domain.refusals import PricingRefused, RefusalCode, WarningCode
 from claims.domain.situation import Situation
-from claims.domain.tables import Age, DirectAccess
+from claims.domain.tables import Age, DirectAccess, PathwayIndicator
 
 DIRECT_ACCESS: Final = "direct-access"
 IN_PERSON: Final = "in-person"
@@ -20,7 +20,7 @@ class Reimbursability(NamedTuple):
 
     reimbursable: bool
     step: Step | None
-    indicator: str | None = None
+    indicator: PathwayIndicator | None = None  # the row of the letter that the claim carries
     warnings: tuple[WarningCode, ...] = ()
 
 
@@ -86,12 +86,11 @@ def _direct_access(situation: Situation) -> DirectAccess | None:
     return situation.book.direct_access.find(key, on=situation.inputs.care_on)
 
 
-def _indicator(situation: Situation, reason: str) -> str | None:
+def _indicator(situation: Situation, reason: str) -> PathwayIndicator | None:
     inputs = situation.inputs
     if inputs.pathway is Pathway.ORGANISATION and inputs.territory is Territory.PRIORITY_ZONE:
         reason = Territory.PRIORITY_ZONE.value
-    row = situation.book.pathway_indicators.find((reason,), on=inputs.care_on)
-    return None if row is None else row.indicator
+    return situation.book.pathway_indicators.find((reason,), on=inputs.care_on)
 
 
 def _warnings(situation: Situation, reason: str | None) -> list[WarningCode]:

@@ -98,6 +98,8 @@ def _not_reimbursed(situation: Situation, step: Step, *, warnings: tuple[Warning
     if sponsor:
         steps.append(Step("S2", None, sponsor))
     told = [*warnings, *([WarningCode.CSS_NOT_REIMBURSABLE] if inputs.exemptions.css else [])]
+    if step.row is not None and step.row.confidence == UNCONFIRMED:
+        told.append(WarningCode.UNCONFIRMED_RULE)
     left = Cents(fee - sponsor)
     return Settled(
         reimbursable=False,
@@ -186,12 +188,12 @@ def _reimbursed(situation: Situation, coded: Coded, verdict: Reimbursability) ->
         lines=_lines(coded, shares, cut, amc_pays=bool(amc)),
         claim_parts=_claim_parts(coded, shares, rate, third_party),
         sheet=_sheet(coded, shares, cut, rate) if mode is SheetMode.FSE else None,
-        indicator=verdict.indicator,
+        indicator=None if verdict.indicator is None else verdict.indicator.indicator,
         claim_code=rate.claim_code,
         steps=steps,
         warnings=[
             *_warnings(situation, coded, verdict, rate, third_party, cut, kept),
-            *_unconfirmed_rules(situation, coded, steps),
+            *_unconfirmed_rules(situation, coded, verdict, steps),
         ],
     )
 
@@ -341,8 +343,10 @@ def _partner_assumed(situation: Situation) -> tuple[WarningCode, ...]:
     return (WarningCode.PARTNER_PSYCHOLOGIST_ASSUMED,) if row is not None else ()
 
 
-def _unconfirmed_rules(situation: Situation, coded: Coded, steps: list[Step]) -> list[WarningCode]:
-    """Rates, exemptions and conditions of acts; tariffs and surcharges have warnings of their own."""
+def _unconfirmed_rules(
+    situation: Situation, coded: Coded, verdict: Reimbursability, steps: list[Step]
+) -> list[WarningCode]:
+    """Rates, exemptions, conditions of acts, the pathway's letter; tariffs and surcharges have their own."""
     on, acts = situation.inputs.care_on, situation.book.acts
     conditions = [acts.find((line.code,), on=on) for line in coded.lines if line.row is not None]
     confidences = [row.confidence for row in conditions if row is not None]
@@ -351,4 +355,6 @@ def _unconfirmed_rules(situation: Situation, coded: Coded, steps: list[Step]) ->
         for step in steps
         if step.row is not None and step.row.table not in {"tariffs", "surcharges"}
     ]
+    if verdict.indicator is not None:
+        confidences.append(verdict.indicator.confidence)
     return [WarningCode.UNCONFIRMED_RULE] if UNCONFIRMED in confidences else []

@@ -40,9 +40,7 @@ def age_on(born_on: date, day: date) -> int:
 def read_situation(inputs: Inputs, book: Book, policy: Policy) -> Situation:
     """Raises PricingRefused for an unknown specialty or a care date before the tables."""
     on, said = inputs.care_on, inputs.exemptions
-    specialty = book.specialties.find((inputs.specialty,), on=on)
-    if specialty is None:
-        raise PricingRefused(RefusalCode.INVALID_INPUT, "specialty", "known-specialty")
+    specialty = find_specialty(inputs.specialty, book, on=on)
     usable = inputs.nir in (Nir.DEFINITIVE, Nir.AME) or (
         inputs.nir is Nir.PROVISIONAL and policy.provisional_nir_usable
     )
@@ -62,6 +60,16 @@ def read_situation(inputs: Inputs, book: Book, policy: Policy) -> Situation:
         ald=_exemption(book, "ald", on=on) if said.ald else None,
         partner=_partner(inputs, book, policy, specialty, age),
     )
+
+
+def find_specialty(word: str, book: Book, *, on: date) -> SpecialtyRow:
+    """Raises PricingRefused `invalid-input`, or `no-tariff` on a day that the tables do not reach."""
+    row = book.specialties.find((word,), on=on)
+    if row is not None:
+        return row
+    if book.specialties.knows((word,)):
+        raise PricingRefused(RefusalCode.NO_TARIFF, "care_on", "the-tables-reach-the-care-date")
+    raise PricingRefused(RefusalCode.INVALID_INPUT, "specialty", "known-specialty")
 
 
 def _exemption(book: Book, key: str, *, on: date) -> Exemption:

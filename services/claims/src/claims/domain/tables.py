@@ -8,7 +8,7 @@ import unicodedata
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any, Final, TypeVar, cast
@@ -46,6 +46,7 @@ class Act(Row):
     min_age: int | None
     max_age: int | None
     other_than_regular_doctor: bool
+    coordination: bool  # only of a referred patient, and not with an authorised overrun
     label_fr: str
     label_en: str
 
@@ -211,6 +212,19 @@ class _Record:
         except ValueError:
             raise self.broken(f"{column}-is-a-date") from None
 
+    def instant(self, column: str) -> datetime | None:
+        """A day stands for its start: a correction that comes later on a day says when, with its offset."""
+        value = self.optional(column)
+        if value is None:
+            return None
+        try:
+            told = datetime.fromisoformat(value)
+        except ValueError:
+            raise self.broken(f"{column}-is-a-day-or-an-instant") from None
+        if told.tzinfo is None and len(value) > len("2026-01-01"):
+            raise self.broken(f"{column}-has-an-offset")
+        return told if told.tzinfo else told.replace(tzinfo=UTC)
+
     def common(self, *key: str) -> dict[str, Any]:
         """The columns every table has, checked."""
         valid_from, valid_to = self.day("valid_from"), self.day("valid_to")
@@ -221,14 +235,14 @@ class _Record:
         confidence = self.text("confidence")
         if confidence not in CONFIDENCES:
             raise self.broken("confidence-is-one-of-C-D-U-S")
-        known = self.day("known_from")
+        known = self.instant("known_from")
         table, source = self.file.removesuffix(".csv"), self.text("source")
         return {
             "table": table,
             "place": f"{self.file} {self.row}",
             "valid_from": valid_from,
             "valid_to": valid_to,
-            "known_from": KNOWN_FROM_THE_START if known is None else datetime.combine(known, time.min, UTC),
+            "known_from": known or KNOWN_FROM_THE_START,
             "source": source,
             "confidence": confidence,
             "reference": RowReference(table, "/".join(key), valid_from, source, confidence),
@@ -269,6 +283,7 @@ def _acts(record: _Record) -> Iterator[Keyed]:
             min_age=record.optional_number("min_age"),
             max_age=record.optional_number("max_age"),
             other_than_regular_doctor=record.flag("other_than_regular_doctor"),
+            coordination=record.flag("coordination"),
             label_fr=record.text("label_fr"),
             label_en=record.text("label_en"),
         ),
