@@ -242,9 +242,13 @@ MATERNITY = {"kind": "maternity", "from": "2030-09-01", "to": "2031-01-31"}
 OVER = {"kind": "maternity", "from": "2029-09-01", "to": "2030-02-28"}
 
 
-@pytest.mark.parametrize("exemption", [MATERNITY, OVER], ids=["still to come", "over"])
+@pytest.mark.parametrize(
+    ("exemption", "amo", "advance", "told"),
+    [(MATERNITY, 2500, 0, True), (OVER, 1750, 750, False)],
+    ids=["still to come", "over"],
+)
 async def test_an_act_of_the_maternity_list_is_asked_for_without_naming_a_pregnancy(
-    world, client, given_coverage, exemption
+    world, client, given_coverage, exemption, amo, advance, told
 ) -> None:
     facts = Facts(asked={"exemption_related": True})
     await given_coverage(facts, **COVERED, exemptions=[exemption])
@@ -252,9 +256,9 @@ async def test_an_act_of_the_maternity_list_is_asked_for_without_naming_a_pregna
     await world.hear(facts.requested())
 
     [(_, quote)] = await world.published(facts.appointment_id)
-    assert (quote["amo_cents"], quote["advance_cents"], quote["sheet_mode"]) == (2500, 0, "TP")
+    assert (quote["amo_cents"], quote["advance_cents"]) == (amo, advance)
     answer = await client.get(f"/appointments/{facts.appointment_id}/quote", headers=PATIENT)
-    assert "unconfirmed-rule" in answer.json()["price"]["warnings"]
+    assert ("unconfirmed-rule" in answer.json()["price"]["warnings"]) is told
 
 
 async def test_a_stated_exemption_from_the_contribution_gives_the_next_revision(

@@ -200,7 +200,7 @@ async def test_a_service_that_stays_silent_until_the_deadline_gets_a_degraded_cl
 
 
 async def given_failing_at_the_visit(
-    world, payers, given_coverage, *, amc: dict[str, str] = CONTRACTED
+    world, payers, given_coverage, *, amc: dict[str, str] = CONTRACTED, **completed: Any
 ) -> tuple[Facts, str]:
     """Case L10: priced with an AMC, and at the visit the fund does not know the number."""
     facts = Facts()
@@ -211,7 +211,7 @@ async def given_failing_at_the_visit(
     world.clock.shift += STARTS - timedelta(minutes=5) - world.clock.now()
     await world.work()
     world.clock.shift += COMPLETED - world.clock.now()
-    await world.hear(facts.completed())
+    await world.hear(facts.completed(**completed))
     return facts, given.headers["ETag"]
 
 
@@ -284,6 +284,22 @@ async def test_care_whose_claims_wait_is_priced_again_with_the_rights_that_prove
     }
     published = await verifying_world.published(facts.appointment_id)
     assert [each["revision"] for kind, each in published if kind == "care-priced"] == [2, 3]
+
+
+async def test_rights_proven_later_price_the_care_as_the_practitioner_told_it(
+    verifying_world, payers, client, given_coverage
+) -> None:
+    """The patient did not say at the booking that the visit is for the long-term illness; the doctor did."""
+    facts, etag = await given_failing_at_the_visit(
+        verifying_world, payers, given_coverage, exemption_related=True
+    )
+    ald = [{"kind": "ald", "valid_from": "2020-01-01"}]
+    await payers.script_rights(service="amo", behaviour="open", exemptions=ald)
+
+    await given_coverage(facts, etag=etag, nir=OTHER_NIR, birth_date="1985-05-14", amc=CONTRACTED)
+    await verifying_world.work(rounds=8)
+
+    assert await legs_of(client, facts) == [("amo", 2500, "paid"), ("amc", 750, "abandoned")]
 
 
 @pytest.mark.parametrize(

@@ -257,16 +257,14 @@ BEFORE_IT, IN_IT, AFTER_IT = ON + timedelta(days=30), ON, ON - timedelta(days=30
     ("begins", "related", "ald", "expected"),
     [
         (BEFORE_IT, True, False, True),
-        (AFTER_IT - timedelta(days=10), True, False, True),
+        (AFTER_IT - timedelta(days=10), True, False, False),  # it has ended
         (IN_IT, True, False, False),  # everything is at 100 % by the window itself
         (BEFORE_IT, False, False, False),
         (BEFORE_IT, True, True, False),  # then the care is for the illness
         (None, True, False, False),  # nothing is known of a maternity
     ],
 )
-def test_related_care_of_a_maternity_outside_its_window_is_on_the_list(
-    begins, related, ald, expected
-) -> None:
+def test_related_care_before_the_window_of_a_maternity_is_on_the_list(begins, related, ald, expected) -> None:
     exemptions = []
     if begins is not None:
         last = begins + timedelta(days=10)

@@ -87,7 +87,7 @@ ExemptionRelated = Annotated[
     bool,
     Field(
         description="The care is for the long-term illness. Where the coverage knows none that holds, and a"
-        " maternity that does not on this day: an act of the maternity list"
+        " maternity that is to begin: an act of the maternity list"
     ),
 ]
 Weekday = Annotated[int, Field(ge=1, le=7, description="ISO: 1 is Monday")]

@@ -266,7 +266,7 @@ class PreviewCreate(In):
     exemption_related: bool = Field(
         default=False,
         description="the care is for the long-term illness; where the coverage knows none that holds, and a"
-        " maternity that does not on this day: an act of the maternity list",
+        " maternity that is to begin: an act of the maternity list",
     )
     under_16: bool = Field(default=False, description="counts only where no birth date is known")
     minor_on_1_january: bool = Field(default=False, description="as under_16")

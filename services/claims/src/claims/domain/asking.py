@@ -210,19 +210,19 @@ def amc_at(insurance: Insurance, *, care_on: date, tables: Tables) -> Amc:
 def exemptions_at(insurance: Insurance, *, care_on: date, related: bool) -> Exemptions:
     """The exemptions that hold on the care date; `related`: the care is for the long-term illness.
 
-    Without such an illness, related care of somebody whose maternity window does not reach the care date is
-    an act of the maternity list (rule B2): so no message names a pregnancy. A window that is still to come is
-    told too: it explains why the ordinary rate holds for other care (B2n).
+    Without such an illness, related care of somebody whose maternity window is still to come is an act of the
+    maternity list (rule B2): so no message names a pregnancy. For other care the window explains why the
+    ordinary rate holds (B2n).
     """
     holding = {each.kind: each for each in insurance.exemptions if each.holds(care_on)}
     ald = ExemptionKind.ALD in holding
-    maternity_known = any(each.kind is ExemptionKind.MATERNITY for each in insurance.exemptions)
-    in_window = ExemptionKind.MATERNITY in holding
+    window = _maternity_window(insurance, care_on=care_on)
+    to_come = window is not None and window.first_on > care_on
     return Exemptions(
         ald=ald and related,
         ald_unrelated=ald and not related,
-        maternity=_maternity_window(insurance, care_on=care_on),
-        maternity_list=related and not ald and maternity_known and not in_window,
+        maternity=window,
+        maternity_list=related and not ald and to_come,
         css=ExemptionKind.CSS in holding,
         ame=ExemptionKind.AME in holding,
     )

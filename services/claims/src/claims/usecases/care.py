@@ -90,6 +90,8 @@ async def price_care(
     }
     if waiting_for:
         priced = pricing.unverified(means, priced)
+    # Rights that are proven later price the care that was done, not the one that was asked for.
+    stream.request = dict(stream.request or {}) | {"exemption_related": event.exemption_related}
     if last is not None:
         last.state = QuoteState.SUPERSEDED
     stream.status = Status.PRICED
