@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID, uuid4, uuid5
+from zoneinfo import ZoneInfo
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -20,6 +21,7 @@ from local.simulators import CONTROLS
 
 _POLL_SECONDS: Final = 0.05
 _PATIENCE_SECONDS: Final = 90
+_PARIS: Final = ZoneInfo("Europe/Paris")
 _ENDS: Final = {"provider": {"paid", "rejected"}, "insured": {"acked"}}  # by whom the payer pays
 
 
@@ -125,7 +127,7 @@ class _Player:
         await self._once(journey, "card", lambda: self._save_card(me, journey))
         if journey.amc_rejects:
             await self._once(journey, "script", lambda: self._script_reject(journey))
-        preview = await self._once(journey, "preview", lambda: self._preview(me, journey, patient))
+        preview = await self._once(journey, "preview", lambda: self._preview(me, journey, patient, first))
         appointment = await self._once(
             journey, "appointment", lambda: self._request(me, journey, patient, preview, account, first)
         )
@@ -152,18 +154,24 @@ class _Player:
         return int((await me.put(f"/claims/v1/patients/{patient}/coverage", body))["version"])
 
     async def _save_card(self, me: Person, journey: Journey) -> str:
-        token = await self._outside("POST", f"{CARD_PROVIDER}/tokens", bodies.card(journey))
-        body = {"provider_token": token["token"], "mandate": bodies.MANDATE}
+        # Noted before it is used: after a kill the same request has to come with the same token.
+        token = await self._once(journey, "card-token", lambda: self._tokenise(journey))
+        body = {"provider_token": token, "mandate": bodies.MANDATE}
         return str((await me.post("/payment/v1/cards", body, key=self._key(journey, "card")))["id"])
+
+    async def _tokenise(self, journey: Journey) -> str:
+        made = await self._outside("POST", f"{CARD_PROVIDER}/tokens", bodies.card(journey))
+        return str(made["token"])
 
     async def _script_reject(self, journey: Journey) -> bool:
         await self._outside("POST", f"{CONTROLS}/payers/scripts", bodies.rejection(journey, self._run))
         return True
 
-    async def _preview(self, me: Person, journey: Journey, patient: str) -> Any:
+    async def _preview(self, me: Person, journey: Journey, patient: str, first: datetime) -> Any:
+        wanted = first + bodies.APART * JOURNEYS.index(journey)
         body = {
             "practitioner_id": self._practitioners[journey.practitioner]["id"],
-            "care_on": self._platform.clock.now().date().isoformat(),
+            "care_on": wanted.astimezone(_PARIS).date().isoformat(),
             "patient_id": patient,
             **bodies.care(journey),
         }
