@@ -184,6 +184,20 @@ async def test_specialty_and_sector_belong_to_physicians(client, given_practitio
         assert _named(answer) == [("/body", "not-of-physicians")]
 
 
+@pytest.mark.parametrize("specialty", ["99", "06", "10"])
+async def test_a_specialty_without_a_price_is_refused_at_its_field(
+    client, given_practitioner, specialty
+) -> None:
+    known = await given_practitioner()
+    body = {name: value for name, value in known.items() if name not in {"id", "physician", "biller_id"}}
+
+    wrong = body | {"specialty": specialty}
+    answer = await client.post("/practitioners", json=wrong, headers=keyed(ADMINISTRATOR))
+
+    assert answer.status_code == 422
+    assert _named(answer) == [("/body/specialty", "specialty-without-price")]
+
+
 async def test_a_rule_that_no_schema_says_has_a_code_of_its_own(client, given_practitioner) -> None:
     known = await given_practitioner()
     body = {name: value for name, value in known.items() if name not in {"id", "physician", "biller_id"}}

@@ -9,6 +9,7 @@ from sqlalchemy import select, text
 from claims.models import CoverageVersion
 from claims.usecases import sealing
 from common.events.booking import PatientErasedV1
+from common.vault import DataErased
 from common.web.tables import AccessLogRow
 from support.claims import (
     ADMINISTRATOR,
@@ -165,6 +166,46 @@ async def test_numbers_are_sealed_in_the_database_and_found_by_their_hash(
         assert secret.encode().hex() not in dump
     assert rows[0].sealed != rows[1].sealed
     assert rows[0].nir_index == rows[1].nir_index == world.means.keyring.blind_index(NIR, field="nir")
+
+
+TYPED = {
+    "nir": "1 85 05 78.006 084 91",
+    "amc": {"number": "99 100 001", "member_number": "ab 12 34"},
+    "birth_date": "1985-05-14",
+}
+
+
+async def test_numbers_are_kept_as_they_were_typed_too_sealed_and_never_shown(
+    sessions, world, client, given_coverage
+) -> None:
+    facts, plain = Facts(), Facts()
+    await given_coverage(facts, **TYPED)
+    await given_coverage(plain, **COVERED)
+
+    async with sessions() as session:
+        rows = {row.patient_id: row for row in await session.scalars(select(CoverageVersion))}
+        typed = await _typed(session, world, rows[facts.patient_id])
+        untouched = await _typed(session, world, rows[plain.patient_id])
+        dump = await session.scalar(text("SELECT string_agg(c::text, ' ') FROM coverage_version AS c"))
+    assert typed == {
+        "nir": TYPED["nir"],
+        "amc_number": TYPED["amc"]["number"],
+        "amc_member_number": TYPED["amc"]["member_number"],
+    }
+    assert untouched == {}
+    assert TYPED["nir"] not in dump
+    shown = (await client.get(f"/patients/{facts.patient_id}/coverage", headers=PATIENT)).text
+    assert all(value not in shown for value in typed.values())
+
+    await world.hear(record(PatientErasedV1(patient_id=facts.patient_id), sequence=2))
+    async with sessions() as session:
+        with pytest.raises(DataErased):
+            await _typed(session, world, rows[facts.patient_id])
+
+
+async def _typed(session, world, row) -> dict[str, str]:
+    facts = await sealing.unseal(session, world.means, row.patient_id, row.sealed, field="coverage")
+    return facts["typed"]
 
 
 async def test_an_exemption_from_the_contribution_is_sealed_and_told(

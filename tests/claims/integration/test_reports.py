@@ -154,6 +154,8 @@ async def test_a_practitioner_reads_a_statement_of_their_own_care(
     refused = await client.get(url, params=reversed_, headers=PRACTITIONER)
     assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/query/to")
     assert (other.status_code, other.json()["type"]) == (404, "urn:problem:practitioner-not-found")
+    unknown = await client.get(f"/practitioners/{UUID(int=77)}/statement", params=period, headers=SUPPORT)
+    assert (unknown.status_code, unknown.json()["type"]) == (404, "urn:problem:practitioner-not-found")
     assert (await client.get(url, params=period, headers=STRANGER)).status_code == 403
     empty = {"from": "2029-01-01", "to": "2029-12-31"}
     assert await read_all(client, url, ADMINISTRATOR, **empty) == []

@@ -4,6 +4,7 @@ import base64
 import json
 import random
 from collections import Counter
+from dataclasses import replace
 from itertools import permutations
 from typing import Any
 from uuid import UUID, uuid4
@@ -227,6 +228,33 @@ async def test_the_books_that_files_of_two_payers_end_in(world, client, given_co
     for _, kind, cents in books["ledger"]:
         posted[kind] += cents
     assert posted["payment"] - posted["reversal"] == sum(row[2] for row in books["legs"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"amount_cents": Cents(1000)}, "cents"),
+        ({"kind": ReturnKind.REVERSAL}, "kind"),
+        ({"batch_id": UUID(int=4)}, "batch_id"),
+        ({"invoice_no": "000000099"}, "invoice_no"),
+    ],
+)
+async def test_a_line_that_comes_again_with_other_content_is_refused_and_changes_nothing(
+    world, client, given_coverage, changes, field
+) -> None:
+    [sent] = await given_sent(world, given_coverage)
+    first = line(1, ReturnKind.PAYMENT, sent, amount_cents=Cents(1750))
+    await upload(client, write(UUID(int=7), FUND, [first]))
+    before = await everything_of(world)
+
+    answer = await upload(client, write(UUID(int=7), FUND, [replace(first, **changes)]))
+    same = await upload(client, write(UUID(int=7), FUND, [first]))
+
+    [told] = answer.json()["lines"]
+    assert (told["outcome"], told["repeated"]) == ("refused", True)
+    assert (told["field"], told["rule"]) == (field, "differs-from-first")
+    assert [(each["outcome"], each["rule"]) for each in same.json()["lines"]] == [("applied", None)]
+    assert await everything_of(world) == before
 
 
 async def test_a_second_payment_waits_in_sight_until_the_first_is_taken_back(

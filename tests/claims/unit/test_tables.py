@@ -13,6 +13,7 @@ import pytest
 
 from claims.domain.pricing import ActLine, PricingRefused, price
 from claims.domain.tables import TABLE_FILES, TablesInvalid, load_tables
+from common.events.base import PRICED_SPECIALTIES
 from common.money import Cents
 from support.questions import question
 
@@ -334,3 +335,10 @@ def test_public_holidays_move_with_easter() -> None:
         date(2025, 4, 18),
         date(2025, 12, 26),
     }
+
+
+def test_booking_takes_the_specialties_that_have_a_price() -> None:
+    rows = load_tables().specialties(on=date(2026, 11, 27))
+    codes = {f"{int(code):02d}" for row in rows if row.physician for code in row.codes}
+
+    assert codes == PRICED_SPECIALTIES

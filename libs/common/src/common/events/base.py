@@ -1,6 +1,6 @@
 """The base classes of every event, and the coded words that several of them share."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Final, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -24,6 +24,31 @@ Profession = Literal[
 ]
 # Two digits of the national list of specialties for a physician (IR_SPE); "00" for every other profession.
 SpecialtyCode = Annotated[str, Field(pattern=r"^[0-9]{2}$")]
+# Those of physicians whose care has a price here: the codes of claims' table of specialties (domain.md 1.1).
+_WITH_PRICES: Final = (
+    1,
+    3,
+    5,
+    7,
+    8,
+    *range(11, 19),
+    22,
+    23,
+    32,
+    33,
+    34,
+    42,
+    44,
+    45,
+    46,
+    69,
+    70,
+    75,
+    77,
+    79,
+    85,
+)
+PRICED_SPECIALTIES: Final = frozenset(f"{number:02d}" for number in _WITH_PRICES)
 Sector = Literal["s1", "optam", "s2", "none"]
 ThirdPartyPayment = Literal["none", "amo", "full"]
 Zone = Literal["metropole", "guadeloupe", "martinique", "guyane", "reunion", "mayotte"]

@@ -29,6 +29,7 @@ from booking.models import (
 from booking.usecases.appointments import Word
 from booking.usecases.requests import Requested, Wanted
 from common.events.base import (
+    PRICED_SPECIALTIES,
     ActCode,
     Currency,
     PathwayAnswer,
@@ -72,6 +73,7 @@ def _name_the_empty_one(schema: JsonDict) -> None:
 Name = Annotated[str, Field(min_length=1, max_length=100, pattern=ONE_LINE)]
 Phone = Annotated[str, Field(pattern=r"^\+?[0-9 ().-]{4,24}$")]
 # What counts as a blank differs between the languages of clients: those they do not agree on are named.
+NO_SPECIALTY: Final = "00"  # of every profession but physicians
 _IN_EMAIL: Final = r"[^@\s\u0000-\u001f\u007f-\u009f\ufeff]+"
 Email = Annotated[str, Field(max_length=254, pattern=rf"^{_IN_EMAIL}@{_IN_EMAIL}\.{_IN_EMAIL}$")]
 Title = Annotated[Literal["Docteur", ""], Field(json_schema_extra=_name_the_empty_one)]
@@ -108,12 +110,23 @@ class AddressRead(Out):
 # Practitioners
 
 
+def _priced(code: str) -> str:
+    if code != NO_SPECIALTY and code not in PRICED_SPECIALTIES:
+        raise PydanticCustomError("specialty_without_price", "no care of this specialty has a price here")
+    return code
+
+
+Specialty = Annotated[
+    SpecialtyCode, AfterValidator(_priced), Field(description="Of the specialties that the tariffs know")
+]
+
+
 class PractitionerCreate(In):
     """A physician has a specialty of the national list and a sector; everybody else has `00` and `none`."""
 
     rpps: Rpps
     profession: Profession
-    specialty: SpecialtyCode
+    specialty: Specialty
     sector: Sector
     zone: Zone
     agreed_company: bool = False
@@ -137,7 +150,7 @@ class PractitionerCreate(In):
     @model_validator(mode="after")
     def _physician_or_not(self) -> Self:
         physician = self.profession == "physician"
-        if physician is (self.specialty == "00") or physician is (self.sector == "none"):
+        if physician is (self.specialty == NO_SPECIALTY) or physician is (self.sector == "none"):
             raise PydanticCustomError(
                 "not_of_physicians", "specialty and sector belong to physicians, and every physician has both"
             )

@@ -241,6 +241,7 @@ async def read_statement(
     sees_all = bool({Role.SUPPORT, Role.ADMINISTRATOR} & caller.roles)
     if not sees_all and not await store.speaks_for(reading_, caller.rpps, practitioner_id):
         raise store.PractitionerUnknown("no practitioner of this id is yours")
+    await store.get_practitioner(reading_, practitioner_id)
     if last_on < first_on:
         raise reports.PeriodReversed
     after = (datetime.fromisoformat(cursor[0]), UUID(cursor[1])) if cursor else None

@@ -253,7 +253,10 @@ class LineReportRead(Out):
 
 
 class ReturnsFileRead(Out):
-    """What became of each line. A line that came before keeps its outcome, and is told as repeated."""
+    """What became of each line. A line that came before keeps its outcome, and is told as repeated.
+
+    One that comes again with other content changes nothing, and is refused: `differs-from-first`.
+    """
 
     file_id: UUID
     payer: str

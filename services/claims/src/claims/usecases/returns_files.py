@@ -79,7 +79,7 @@ async def import_file(sessions: Sessions, means: Means, text: str, *, now: datet
     reports = [
         _unreadable(each)
         if isinstance(each, Unreadable)
-        else _report(rows[each.line], repeated=next(ended) is None)
+        else _report(each, rows[each.line], repeated=next(ended) is None)
         for each in file.lines
     ]
     return FileReport(file_id=file.id, payer=file.payer, lines=reports)
@@ -128,7 +128,12 @@ def _unreadable(line: Unreadable) -> LineReport:
     )
 
 
-def _report(row: ReturnLine, *, repeated: bool) -> LineReport:
+def _report(item: PayerReturn, row: ReturnLine, *, repeated: bool) -> LineReport:
+    other = _differs(item, row) if repeated else None
+    if other is not None:
+        return LineReport(
+            line=row.line, outcome=LineState.REFUSED, repeated=True, field=other, rule="differs-from-first"
+        )
     return LineReport(
         line=row.line,
         outcome=row.state,
@@ -136,3 +141,16 @@ def _report(row: ReturnLine, *, repeated: bool) -> LineReport:
         field=None if row.reason is None else _FIELDS.get(row.reason, "invoice_no"),
         rule=row.reason,
     )
+
+
+def _differs(item: PayerReturn, row: ReturnLine) -> str | None:
+    """The field by which a line is not the one that came under its number before, if there is one."""
+    pairs = {
+        "kind": (item.kind.value, row.kind),
+        "batch_id": (item.batch_id, row.batch_id),
+        "invoice_no": (item.invoice_no, row.invoice_no),
+        "attempt": (item.attempt, row.attempt),
+        "cents": (item.amount_cents, row.amount_cents),
+        "code": (item.code, row.code),
+    }
+    return next((name for name, (now, first) in pairs.items() if now != first), None)

@@ -1,6 +1,6 @@
 """What a person states about a patient's insurance: every check before it is kept or priced with."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, ClassVar, Final
@@ -103,7 +103,7 @@ def checked(means: Means, statement: Statement, *, today: date) -> dict[str, Any
     _check_exemptions(statement)
     _check_amc(statement)
     nir = identifiers.check_nir(statement.nir) if statement.nir else None
-    return {
+    facts = {
         "nir": _value("nir", nir),
         "nir_verdict": nir.verdict.value if nir else None,
         "nia": _value("nia", identifiers.check_nia(statement.nia) if statement.nia else None),
@@ -119,6 +119,20 @@ def checked(means: Means, statement: Statement, *, today: date) -> dict[str, Any
         "exemptions": [exemption_to_json(each) for each in statement.exemptions],
         "contribution_exempt": statement.contribution_exempt,
     }
+    return facts | {"typed": _typed(statement, facts)}
+
+
+def _typed(statement: Statement, facts: Mapping[str, Any]) -> dict[str, str]:
+    """The numbers as they were typed, where they are kept in another form: for an audit, and never shown."""
+    amc = statement.amc
+    raw = {
+        "nir": statement.nir,
+        "nia": statement.nia,
+        "ame_number": statement.ame_number,
+        "amc_number": amc.number if amc else None,
+        "amc_member_number": amc.member_number if amc else None,
+    }
+    return {name: value for name, value in raw.items() if value and value != facts[name]}
 
 
 def _check_exemptions(statement: Statement) -> None:
