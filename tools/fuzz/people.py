@@ -33,7 +33,6 @@ _TO_END: Final = (
     "cancel_appointment",
     "declare_unsuitable",
     "report_practitioner_absent",
-    "report_technical_failure",
 )
 _SOON: Final = timedelta(seconds=20)
 # A consultation can be opened from 15 minutes before its time: with these more than one at once.
@@ -158,13 +157,13 @@ class Platform:
         body = {"provider_token": self.card_token(_CARD), "mandate": mandate}
         return str(self.post("/payment/v1/cards", body)["id"])
 
-    def doctor(self) -> tuple[str, list[Any]]:
+    def doctor(self, rpps: str) -> tuple[str, list[Any]]:
         """Another one: the name of their token, and the times that are free."""
-        rpps = "10001234573"
         described = practitioner("gp") | {"rpps": rpps}
         made = self.post("/booking/v1/practitioners", described, "administrator")["id"]
-        self.tokens["other-practitioner"] = self._person("practitioner", str(uuid4()), rpps=rpps)
-        return "other-practitioner", self.open_agenda(made)
+        name = f"practitioner-{rpps}"
+        self.tokens[name] = self._person("practitioner", str(uuid4()), rpps=rpps)
+        return name, self.open_agenda(made)
 
     def open_agenda(self, practitioner_id: str) -> list[Any]:
         """Every day around the clock, in short times; those that are free from now on."""
@@ -244,8 +243,11 @@ def _booking(platform: Platform, free: Iterator[Any]) -> Examples:
     patient = platform.steps[f"{_ME}.patient"]
     seen = platform.ask("GET", f"/booking/v1/patients/{patient}", "patient")
     ended: Examples = {name: [{"path": {"appointment_id": platform.book(next(free))}}] for name in _TO_END}
+    _, theirs = platform.doctor("10001234581")
+    failing = platform.book(theirs[0])  # a failure is told of a consultation that can be opened by now
     return {
         **ended,
+        "report_technical_failure": [{"path": {"appointment_id": failing}}],
         "move_appointment": [
             {
                 "path": {"appointment_id": platform.book(next(free))},
@@ -296,7 +298,7 @@ def _claims(platform: Platform) -> Examples:
     rejected = platform.steps[f"{_REJECTED}.appointment"]["id"]
     care = platform.get(f"/claims/v1/appointments/{rejected}/care-act", "support")
     leg = next(each["id"] for each in care["legs"] if each["state"] == "rejected")
-    role, free = platform.doctor()
+    role, free = platform.doctor("10001234573")
     disputed, given_up = [_paid_in_part(platform, role, offer) for offer in free[:2]]
     unread = _never_read(platform, role, free[2])  # last: it would leave with the next claim of the doctor
     child = platform.post("/booking/v1/patients", _CHILD)["id"]
