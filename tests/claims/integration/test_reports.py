@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from claims.consumers import routes_of
 from claims.models import Leg
+from common.events.booking import PractitionerWithdrawnV1
 from common.events.payment import BalanceChargedV1, BalanceChargeFailedV1
 from common.messaging.records import APPLIED, ignored
 from support.claims import (
@@ -154,9 +155,14 @@ async def test_a_practitioner_reads_a_statement_of_their_own_care(
     refused = await client.get(url, params=reversed_, headers=PRACTITIONER)
     assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/query/to")
     assert (other.status_code, other.json()["type"]) == (404, "urn:problem:practitioner-not-found")
-    unknown = await client.get(f"/practitioners/{UUID(int=77)}/statement", params=period, headers=SUPPORT)
-    assert (unknown.status_code, unknown.json()["type"]) == (404, "urn:problem:practitioner-not-found")
+    for caller in (SUPPORT, ADMINISTRATOR):
+        unknown = await client.get(f"/practitioners/{UUID(int=77)}/statement", params=period, headers=caller)
+        assert (unknown.status_code, unknown.json()["type"]) == (404, "urn:problem:practitioner-not-found")
     assert (await client.get(url, params=period, headers=STRANGER)).status_code == 403
+    left = PractitionerWithdrawnV1(practitioner_id=first.practitioner_id)
+    await paying_world.hear(record(left, sequence=2))
+    for caller in (PRACTITIONER, SUPPORT, ADMINISTRATOR):
+        assert await read_all(client, url, caller, **period) == items
     empty = {"from": "2029-01-01", "to": "2029-12-31"}
     assert await read_all(client, url, ADMINISTRATOR, **empty) == []
 
