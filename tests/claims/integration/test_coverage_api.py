@@ -168,39 +168,75 @@ async def test_numbers_are_sealed_in_the_database_and_found_by_their_hash(
     assert rows[0].nir_index == rows[1].nir_index == world.means.keyring.blind_index(NIR, field="nir")
 
 
-TYPED = {
-    "nir": "1 85 05 78.006 084 91",
-    "amc": {"number": "99 100 001", "member_number": "ab 12 34"},
-    "birth_date": "1985-05-14",
-}
+AME = {"kind": "ame", "from": "2030-01-01", "to": None}
 
 
+@pytest.mark.parametrize(
+    ("stated", "typed"),
+    [
+        (
+            {
+                "nir": "1 85 05 78.006 084 91",
+                "birth_date": "1985-05-14",
+                "amc": {"number": "99 100 001", "member_number": "ab 12 34"},
+            },
+            {"nir": "1 85 05 78.006 084 91", "amc_number": "99 100 001", "amc_member_number": "ab 12 34"},
+        ),
+        ({"nia": "1 85 05 78.006 084 91"}, {"nia": "1 85 05 78.006 084 91"}),
+        ({"ame_number": "123 456.789 0123", "exemptions": [AME]}, {"ame_number": "123 456.789 0123"}),
+    ],
+)
 async def test_numbers_are_kept_as_they_were_typed_too_sealed_and_never_shown(
-    sessions, world, client, given_coverage
+    sessions, world, client, given_coverage, stated, typed
 ) -> None:
     facts, plain = Facts(), Facts()
-    await given_coverage(facts, **TYPED)
+    written = await given_coverage(facts, **stated)
     await given_coverage(plain, **COVERED)
 
     async with sessions() as session:
         rows = {row.patient_id: row for row in await session.scalars(select(CoverageVersion))}
-        typed = await _typed(session, world, rows[facts.patient_id])
-        untouched = await _typed(session, world, rows[plain.patient_id])
-        dump = await session.scalar(text("SELECT string_agg(c::text, ' ') FROM coverage_version AS c"))
-    assert typed == {
-        "nir": TYPED["nir"],
-        "amc_number": TYPED["amc"]["number"],
-        "amc_member_number": TYPED["amc"]["member_number"],
-    }
-    assert untouched == {}
-    assert TYPED["nir"] not in dump
-    shown = (await client.get(f"/patients/{facts.patient_id}/coverage", headers=PATIENT)).text
-    assert all(value not in shown for value in typed.values())
+        assert await _typed(session, world, rows[facts.patient_id]) == typed
+        assert await _typed(session, world, rows[plain.patient_id]) == {}
+        everything = await _every_column(session)
+    read = await client.get(f"/patients/{facts.patient_id}/coverage", headers=PATIENT)
+    for value in typed.values():
+        assert value not in everything
+        assert value.encode().hex() not in everything
+        assert value not in written.text + read.text
 
     await world.hear(record(PatientErasedV1(patient_id=facts.patient_id), sequence=2))
     async with sessions() as session:
         with pytest.raises(DataErased):
             await _typed(session, world, rows[facts.patient_id])
+
+
+async def test_what_was_sealed_before_typed_numbers_were_kept_is_still_read(
+    world, client, sessions, given_coverage
+) -> None:
+    facts = Facts()
+    await given_coverage(facts, **COVERED)
+    url = f"/patients/{facts.patient_id}/coverage"
+    before = (await client.get(url, headers=PATIENT)).json()
+    async with sessions.begin() as session:
+        row = (await session.scalars(select(CoverageVersion))).one()
+        owner = (session, world.means, facts.patient_id)
+        sealed = await sealing.unseal(*owner, row.sealed, field="coverage")
+        del sealed["typed"]
+        row.sealed = await sealing.seal(*owner, sealed, field="coverage", now=world.clock.now())
+
+    answer = await client.get(url, headers=PATIENT)
+
+    assert (answer.status_code, answer.json()) == (200, before)
+
+
+async def _every_column(session) -> str:
+    """Of every table, as text: bytes are hexadecimal digits in it."""
+    tables = await session.scalars(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"))
+    dumps = [
+        await session.scalar(text(f'SELECT string_agg(t::text, chr(10)) FROM "{name}" AS t'))  # noqa: S608
+        for name in tables.all()
+    ]
+    return "\n".join(each or "" for each in dumps)
 
 
 async def _typed(session, world, row) -> dict[str, str]:
