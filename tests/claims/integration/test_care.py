@@ -1,5 +1,6 @@
 """The final price, its legs, and what each payer answers, up to the money or the reject."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -373,6 +374,35 @@ async def test_a_return_that_comes_again_changes_nothing(
     assert await paying_world.published(facts.appointment_id) == before
     async with paying_world.sessions() as session:
         assert await session.scalar(select(func.sum(Posting.amount_cents))) == 1750
+    [leg] = (await read_care_act(client, facts))["legs"]
+    assert (leg["state"], leg["paid_cents"]) == ("paid", 1750)
+
+
+async def test_a_polled_line_that_comes_again_with_other_content_is_logged_by_its_ids(
+    paying_world, client, given_coverage, caplog
+) -> None:
+    facts = Facts()
+    await given_coverage(facts, **COVERED)
+    await paying_world.hear(facts.requested(), facts.completed())
+    await paying_world.work(rounds=4)
+    before = await paying_world.published(facts.appointment_id)
+    page = await paying_world.resources.gateway.returns(after=None)
+    paid = next(each for each in page.items if each.kind is ReturnKind.PAYMENT)
+    same = [each for each in page.items if each is not paid]
+
+    class Revising:
+        async def returns(self, *, after: str | None) -> Page:
+            assert after == page.cursor
+            return replace(page, items=[*same, replace(paid, amount_cents=Cents(1000))], more=False)
+
+    paying_world.resources = type(paying_world.resources)(paying_world.means, Revising())
+    paying_world.clock.shift += timedelta(days=1)
+    with caplog.at_level("WARNING", logger="claims.tasks"):
+        await paying_world.work()
+
+    told = [each.getMessage() for each in caplog.records if each.name == "claims.tasks"]
+    assert told == [f"return {paid.return_id} line {paid.line} came again with another cents"]
+    assert await paying_world.published(facts.appointment_id) == before
     [leg] = (await read_care_act(client, facts))["legs"]
     assert (leg["state"], leg["paid_cents"]) == ("paid", 1750)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from sqlalchemy import event, select
 from claims.domain.returns import PayerReturn, ReturnKind
 from claims.models import Leg, LineState, Submission
 from claims.usecases import batches, returns
+from claims.usecases.returns_files import find_differing
 from common.messaging.delivery import deliver_batch
 from common.messaging.records import APPLIED, Record
 from common.money import Cents
@@ -120,6 +122,25 @@ async def test_lines_of_a_return_take_as_many_statements_together_as_one_alone(
         counts.append(len(seen))
 
     assert counts[0] == counts[1] <= PAYMENT
+
+
+async def test_only_lines_that_came_before_are_looked_up_and_all_in_one_statement(
+    world, given_coverage, statements
+) -> None:
+    sent = await given_sent(world, given_coverage, 3)
+    lines = [paid(number, *each) for number, each in enumerate(sent, start=1)]
+    async with world.sessions.begin() as session:
+        states = await returns.import_returns(session, world.means, lines, now=world.clock.now())
+    again = [replace(each, amount_cents=Cents(1)) for each in lines[:2]]
+
+    with statements() as new:
+        assert await find_differing(world.sessions, lines, states) == []
+    with statements() as repeated:
+        told = await find_differing(world.sessions, [*again, lines[2]], [None] * 3)
+
+    assert told == [(each, "cents") for each in again]
+    # beside the end of the savepoint in which the test reads
+    assert (len(new), [each.split()[0] for each in repeated]) == (0, ["SELECT", "ROLLBACK"])
 
 
 async def test_a_batch_of_claims_is_gathered_and_sent_in_as_many_statements_as_one_claim(

@@ -237,6 +237,9 @@ async def test_the_books_that_files_of_two_payers_end_in(world, client, given_co
         ({"kind": ReturnKind.REVERSAL}, "kind"),
         ({"batch_id": UUID(int=4)}, "batch_id"),
         ({"invoice_no": "000000099"}, "invoice_no"),
+        ({"attempt": 2}, "attempt"),
+        ({"code": "7001-001"}, "code"),
+        ({"biller_id": UUID(int=5)}, "biller_id"),
     ],
 )
 async def test_a_line_that_comes_again_with_other_content_is_refused_and_changes_nothing(
@@ -255,6 +258,37 @@ async def test_a_line_that_comes_again_with_other_content_is_refused_and_changes
     assert (told["field"], told["rule"]) == (field, "differs-from-first")
     assert [(each["outcome"], each["rule"]) for each in same.json()["lines"]] == [("applied", None)]
     assert await everything_of(world) == before
+
+
+async def test_a_file_refused_under_the_line_that_accepted_it_is_told(world, client, given_coverage) -> None:
+    [sent] = await given_sent(world, given_coverage)
+    first = acknowledged(1, sent)
+    await upload(client, write(UUID(int=7), FUND, [first]))
+    before = await states_of(world)
+
+    answer = await upload(client, write(UUID(int=7), FUND, [replace(first, accepted=False)]))
+
+    [told] = answer.json()["lines"]
+    assert (told["outcome"], told["repeated"]) == ("refused", True)
+    assert (told["field"], told["rule"]) == ("accepted", "differs-from-first")
+    assert await states_of(world) == before == [("acked", 0, 0)]
+
+
+async def test_a_line_kept_without_biller_and_answer_is_compared_by_the_rest(
+    world, client, given_coverage
+) -> None:
+    [sent] = await given_sent(world, given_coverage)
+    first = line(1, ReturnKind.PAYMENT, sent, amount_cents=Cents(1750))
+    await upload(client, write(UUID(int=7), FUND, [first]))
+    async with world.sessions.begin() as session:
+        row = (await session.scalars(select(ReturnLine))).one()
+        row.biller_id = row.accepted = None
+
+    same = await upload(client, write(UUID(int=7), FUND, [first]))
+    other = await upload(client, write(UUID(int=7), FUND, [replace(first, amount_cents=Cents(1))]))
+
+    assert [(each["outcome"], each["rule"]) for each in same.json()["lines"]] == [("applied", None)]
+    assert [each["field"] for each in other.json()["lines"]] == ["cents"]
 
 
 async def test_a_second_payment_waits_in_sight_until_the_first_is_taken_back(

@@ -380,6 +380,8 @@ class ReturnLine(Base):
     attempt: Mapped[int | None]
     amount_cents: Mapped[Cents | None]
     code: Mapped[str | None]
+    biller_id: Mapped[UUID | None]  # none: kept before lines were compared, and without `accepted`
+    accepted: Mapped[bool | None]
     state: Mapped[LineState]
     reason: Mapped[str | None]
     imported_at: Mapped[datetime]

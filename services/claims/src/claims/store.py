@@ -734,6 +734,8 @@ async def claim_return_lines(
             "attempt": item.attempt,
             "amount_cents": item.amount_cents,
             "code": item.code,
+            "biller_id": item.biller_id,
+            "accepted": item.accepted,
             "state": LineState.APPLIED,
             "imported_at": now,
         }
@@ -746,6 +748,13 @@ async def claim_return_lines(
     rows = await session.scalars(statement)
     claimed = {(row.payer, row.return_id, row.line): row for row in rows}
     return [claimed.pop((item.payer, item.return_id, item.line), None) for item in items]
+
+
+async def list_lines_named(session: AsyncSession, items: Sequence[PayerReturn]) -> Sequence[ReturnLine]:
+    """What is kept under the names of these lines, in no order."""
+    name = tuple_(ReturnLine.payer, ReturnLine.return_id, ReturnLine.line)
+    named = {(item.payer, item.return_id, item.line) for item in items}
+    return (await session.scalars(select(ReturnLine).where(name.in_(named)))).all()
 
 
 def list_waiting_lines(session: AsyncSession, leg_id: UUID) -> Sequence[ReturnLine]:

@@ -125,6 +125,8 @@ async def _import(context: TaskContext, resources: Resources, page: Page) -> Non
     for item, state in zip(page.items, states, strict=True):
         if state is not None and state.value != "applied":
             _log.info("return %s line %s: %s", item.return_id, item.line, state.value)
+    for item, field in await returns_files.find_differing(context.sessions, page.items, states):
+        _log.warning("return %s line %s came again with another %s", item.return_id, item.line, field)
 
 
 @tasks.on("price-again")

@@ -85,6 +85,23 @@ async def import_file(sessions: Sessions, means: Means, text: str, *, now: datet
     return FileReport(file_id=file.id, payer=file.payer, lines=reports)
 
 
+async def find_differing(
+    sessions: Sessions, items: Sequence[PayerReturn], states: Sequence[LineState | None]
+) -> list[tuple[PayerReturn, str]]:
+    """The lines that were imported before with other content, each with the field that is another now.
+
+    `states` as `import_lines` returned them. Asks the database only if something was imported before.
+    """
+    repeated = [item for item, state in zip(items, states, strict=True) if state is None]
+    if not repeated:
+        return []
+    async with sessions() as session:
+        kept = await store.list_lines_named(session, repeated)
+    rows = {(row.payer, row.return_id, row.line): row for row in kept}
+    others = [(item, _differs(item, rows[item.payer, item.return_id, item.line])) for item in repeated]
+    return [(item, field) for item, field in others if field is not None]
+
+
 async def import_lines(
     sessions: Sessions, means: Means, items: Sequence[PayerReturn], *, now: datetime
 ) -> list[LineState | None]:
@@ -145,7 +162,7 @@ def _report(item: PayerReturn, row: ReturnLine, *, repeated: bool) -> LineReport
 
 def _differs(item: PayerReturn, row: ReturnLine) -> str | None:
     """The field by which a line is not the one that came under its number before, if there is one."""
-    pairs = {
+    pairs: dict[str, tuple[object, object]] = {
         "kind": (item.kind.value, row.kind),
         "batch_id": (item.batch_id, row.batch_id),
         "invoice_no": (item.invoice_no, row.invoice_no),
@@ -153,4 +170,7 @@ def _differs(item: PayerReturn, row: ReturnLine) -> str | None:
         "cents": (item.amount_cents, row.amount_cents),
         "code": (item.code, row.code),
     }
+    if row.biller_id is not None:  # lines of before were kept without these two
+        pairs["biller_id"] = (item.biller_id, row.biller_id)
+        pairs["accepted"] = (item.accepted, row.accepted)
     return next((name for name, (now, first) in pairs.items() if now != first), None)
