@@ -23,6 +23,7 @@ from booking.usecases.patients import BORN_ON, IDENTITY
 from common import vault
 from common.clock import wall
 from common.crypto import KEY_BYTES, Keyring
+from common.events.base import PRICED_SPECIALTIES
 from common.events.topics import TOPICS
 from common.ids import uuid7
 from common.settings import KafkaSettings, KeySettings, PostgresSettings
@@ -35,6 +36,7 @@ from local.processes import Child, start_child
 PATIENTS: Final = 10_000
 PRACTITIONERS: Final = 500
 OFFERS: Final = 10_000
+SPECIALTIES: Final = sorted(PRICED_SPECIALTIES)[:10]  # as many practitioners of each
 CONNECTIONS: Final = 8  # of every pool, ours and the baselines'
 PARTITIONS: Final = 12
 _TEMPLATE: Final = "booking"
@@ -45,8 +47,8 @@ _ADD_PRACTITIONERS: Final = """
         display_name, sort_name, street, postal_code, city, phone, languages, time_zone, words, created_at,
         agenda_revision)
     SELECT id, 1, (10000000000 + number)::text, id, '296991102', 'physician',
-        lpad((number % 10 + 1)::text, 2, '0'), 's1', 'metropole', false, 'full', 'EUR', 2500, 'Docteur',
-        'Claire', 'Morel', 'Dr Claire Morel', 'morel claire ' || number,
+        ($3::text[])[number % cardinality($3::text[]) + 1], 's1', 'metropole', false, 'full', 'EUR', 2500,
+        'Docteur', 'Claire', 'Morel', 'Dr Claire Morel', 'morel claire ' || number,
         '3 place du Marché', '75004', 'Paris', '+33 1 23 45 67 89', ARRAY['fr'], 'Europe/Paris',
         to_tsvector('simple', 'claire morel paris'), $2, 1
     FROM (SELECT number, uuidv7() AS id FROM generate_series(1, $1::int) AS number) AS made
@@ -179,7 +181,7 @@ async def _fill(dsn: str, kept: Secrets) -> list[Account]:
     connection = await asyncpg.connect(dsn)
     try:
         await add_people(connection, keyring, people, now=now)
-        await connection.execute(_ADD_PRACTITIONERS, PRACTITIONERS, now)
+        await connection.execute(_ADD_PRACTITIONERS, PRACTITIONERS, now, SPECIALTIES)
         await add_offers(connection, OFFERS, first=0)
         await connection.execute("VACUUM ANALYZE")
     finally:

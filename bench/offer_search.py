@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 import asyncpg
 
 from bench import client
-from bench.ground import OFFERS, PRACTITIONERS, Ground, Scale, add_offers
+from bench.ground import OFFERS, PRACTITIONERS, SPECIALTIES, Ground, Scale, add_offers
 from bench.measure import Goal, interleaved, percentile
 from bench.report import CountsDiffer, Part
 from bench.servers import our_booking
@@ -18,7 +18,6 @@ from common.clock import wall
 
 _MANY: Final = 1_000_000
 _SEARCHES: Final = 300
-_SPECIALTIES: Final = 10
 _DAYS: Final = 14
 _OK: Final = 200
 _GOAL: Final = Goal(1.5, at_least=False)
@@ -70,5 +69,5 @@ def _search(draw: random.Random) -> bytes:
     when = wall() + timedelta(minutes=draw.randrange(_DAYS * 24 * 60))
     asked = {"profession": "physician", "from": when.isoformat(), "limit": "20"}
     if draw.random() < 0.8:  # noqa: PLR2004
-        asked["specialty"] = f"{draw.randrange(1, _SPECIALTIES + 1):02d}"
+        asked["specialty"] = draw.choice(SPECIALTIES)
     return client.get(f"/booking/v1/offers?{urlencode(asked)}")

@@ -72,8 +72,8 @@ def _name_the_empty_one(schema: JsonDict) -> None:
 
 Name = Annotated[str, Field(min_length=1, max_length=100, pattern=ONE_LINE)]
 Phone = Annotated[str, Field(pattern=r"^\+?[0-9 ().-]{4,24}$")]
-# What counts as a blank differs between the languages of clients: those they do not agree on are named.
 NO_SPECIALTY: Final = "00"  # of every profession but physicians
+# What counts as a blank differs between the languages of clients: those they do not agree on are named.
 _IN_EMAIL: Final = r"[^@\s\u0000-\u001f\u007f-\u009f\ufeff]+"
 Email = Annotated[str, Field(max_length=254, pattern=rf"^{_IN_EMAIL}@{_IN_EMAIL}\.{_IN_EMAIL}$")]
 Title = Annotated[Literal["Docteur", ""], Field(json_schema_extra=_name_the_empty_one)]
