@@ -8,6 +8,8 @@ from uuid import UUID, uuid4
 from pydantic import SecretStr
 from sqlalchemy import URL
 
+from claims.domain.returns import PayerReturn, ReturnKind
+from claims.models import Leg, Submission
 from claims.settings import ClaimingSettings, Settings
 from common.events.booking import (
     AppointmentAbandonedV1,
@@ -206,3 +208,21 @@ PRACTICE = {
     "third_party_payment": "full",
     "fee_cents": 2500,
 }
+
+
+def returned(leg: Leg, submission: Submission, kind: ReturnKind, **said: Any) -> PayerReturn:
+    """A line of a return about a claim that was sent, of its first attempt unless told otherwise."""
+    fields: dict[str, Any] = {
+        "payer": leg.payer,
+        "return_id": UUID(int=0),
+        "line": 1,
+        "kind": kind,
+        "batch_id": submission.batch_id,
+        "biller_id": leg.biller_id,
+        "invoice_no": leg.invoice_no,
+        "attempt": 1,
+        "accepted": None,
+        "amount_cents": None,
+        "code": None,
+    }
+    return PayerReturn(**fields | said)

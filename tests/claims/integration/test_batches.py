@@ -13,7 +13,7 @@ from claims.domain.leg import State
 from claims.domain.returns import PayerReturn, ReturnKind
 from claims.models import Batch, BatchState, Leg, Submission
 from claims.usecases.returns_files import import_lines
-from support.claims import NIR, PATIENT, PRACTITIONER, STARTS, STRANGER, SUPPORT, Facts, keyed
+from support.claims import NIR, PATIENT, PRACTITIONER, STARTS, STRANGER, SUPPORT, Facts, keyed, returned
 
 COVERED = {"nir": NIR, "birth_date": "1985-05-14"}
 REASON = {"reason": "no-file-reaches-the-fund"}
@@ -230,16 +230,4 @@ async def the_leg(world, facts: Facts) -> Leg:
 async def payment(world, leg: Leg) -> PayerReturn:
     async with world.sessions() as session:
         submission = (await session.scalars(select(Submission).where(Submission.leg_id == leg.id))).one()
-    return PayerReturn(
-        payer=leg.payer,
-        return_id=UUID(int=5),
-        line=1,
-        kind=ReturnKind.PAYMENT,
-        batch_id=submission.batch_id,
-        biller_id=leg.biller_id,
-        invoice_no=leg.invoice_no,
-        attempt=1,
-        accepted=None,
-        amount_cents=leg.amount_cents,
-        code=None,
-    )
+    return returned(leg, submission, ReturnKind.PAYMENT, amount_cents=leg.amount_cents)

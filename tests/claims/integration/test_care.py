@@ -26,6 +26,7 @@ from support.claims import (
     SUPPORT,
     Facts,
     keyed,
+    returned,
 )
 from support.records import record
 
@@ -457,21 +458,11 @@ async def given_sent_leg(world, given_coverage, facts) -> tuple[Leg, Submission]
         return (await session.scalars(select(Leg))).one(), (await session.scalars(select(Submission))).one()
 
 
-def answer_to(leg: Leg, submission: Submission, kind: ReturnKind, **overrides: Any) -> PayerReturn:
-    fields = {
-        "payer": leg.payer,
-        "return_id": UUID(int=overrides.pop("number", 1)),
-        "line": 1,
-        "kind": kind,
-        "batch_id": submission.batch_id,
-        "biller_id": leg.biller_id,
-        "invoice_no": leg.invoice_no,
-        "attempt": 1,
-        "accepted": None,
-        "amount_cents": None,
-        "code": None,
-    }
-    return PayerReturn(**fields | overrides)
+def answer_to(
+    leg: Leg, submission: Submission, kind: ReturnKind, *, number: int = 1, **said: Any
+) -> PayerReturn:
+    """The only line of the return of this number."""
+    return returned(leg, submission, kind, return_id=UUID(int=number), **said)
 
 
 async def imported(world, *items: PayerReturn) -> list[LineState | None]:

@@ -9,13 +9,13 @@ import pytest
 from sqlalchemy import select
 
 from claims.domain.calendar import end_of
-from claims.domain.returns import PayerReturn, ReturnKind
+from claims.domain.returns import ReturnKind
 from claims.models import Balance, Leg, ReturnLine, Submission
 from claims.usecases import returns
 from claims.usecases.returns_files import import_lines
 from common.events.payment import BalanceChargedV1
 from common.messaging.records import APPLIED, ignored, waiting
-from support.claims import CONTRACTED, NIR, PATIENT, PRACTITIONER, STARTS, SUPPORT, Facts, keyed
+from support.claims import CONTRACTED, NIR, PATIENT, PRACTITIONER, STARTS, SUPPORT, Facts, keyed, returned
 from support.records import record
 
 COVERED = {"nir": NIR, "birth_date": "1985-05-14"}
@@ -197,19 +197,7 @@ async def test_money_for_a_sheet_is_refused(paying_world, client, given_coverage
         [(leg, submission)] = (
             await session.execute(select(Leg, Submission).join(Submission, Submission.leg_id == Leg.id))
         ).all()
-    money = PayerReturn(
-        payer=leg.payer,
-        return_id=UUID(int=9),
-        line=1,
-        kind=kind,
-        batch_id=submission.batch_id,
-        biller_id=leg.biller_id,
-        invoice_no=leg.invoice_no,
-        attempt=1,
-        accepted=None,
-        amount_cents=leg.amount_cents,
-        code=None,
-    )
+    money = returned(leg, submission, kind, return_id=UUID(int=9), amount_cents=leg.amount_cents)
 
     await import_lines(paying_world.sessions, paying_world.means, [money], now=paying_world.clock.now())
 

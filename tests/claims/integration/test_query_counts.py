@@ -16,7 +16,7 @@ from claims.usecases.returns_files import find_differing
 from common.messaging.delivery import deliver_batch
 from common.messaging.records import APPLIED, Record
 from common.money import Cents
-from support.claims import NIR, PATIENT, PRACTITIONER, STARTS, SUPPORT, Facts
+from support.claims import NIR, PATIENT, PRACTITIONER, STARTS, SUPPORT, Facts, returned
 
 COVERED = {"nir": NIR, "birth_date": "1985-05-14"}
 
@@ -93,18 +93,13 @@ async def test_a_payment_takes_as_many_statements_beside_many_claims_as_beside_o
 
 
 def paid(number: int, leg: Leg, submission: Submission) -> PayerReturn:
-    return PayerReturn(
-        payer=leg.payer,
+    return returned(
+        leg,
+        submission,
+        ReturnKind.PAYMENT,
         return_id=UUID(int=number),
         line=number,
-        kind=ReturnKind.PAYMENT,
-        batch_id=submission.batch_id,
-        biller_id=leg.biller_id,
-        invoice_no=leg.invoice_no,
-        attempt=1,
-        accepted=None,
         amount_cents=Cents(1750),
-        code=None,
     )
 
 

@@ -21,7 +21,17 @@ from claims.usecases import batches
 from claims.usecases.returns_files import import_lines
 from common.messaging.tables import OutboxRow
 from common.money import Cents
-from support.claims import ADMINISTRATOR, CONTRACTED, NIR, PATIENT, PRACTITIONER, SUPPORT, Facts, keyed
+from support.claims import (
+    ADMINISTRATOR,
+    CONTRACTED,
+    NIR,
+    PATIENT,
+    PRACTITIONER,
+    SUPPORT,
+    Facts,
+    keyed,
+    returned,
+)
 
 COVERED = {"nir": NIR, "birth_date": "1985-05-14"}
 FUND = "amo:general"
@@ -45,21 +55,7 @@ async def given_sent(world, given_coverage, count: int = 1) -> list[tuple[Leg, S
 
 
 def line(number: int, kind: ReturnKind, sent: tuple[Leg, Submission], **said: Any) -> PayerReturn:
-    leg, submission = sent
-    fields = {
-        "payer": leg.payer,
-        "return_id": UUID(int=0),
-        "line": number,
-        "kind": kind,
-        "batch_id": submission.batch_id,
-        "biller_id": leg.biller_id,
-        "invoice_no": leg.invoice_no,
-        "attempt": 1,
-        "accepted": None,
-        "amount_cents": None,
-        "code": None,
-    }
-    return PayerReturn(**fields | said)
+    return returned(*sent, kind, line=number, **said)
 
 
 def acknowledged(number: int, sent: tuple[Leg, Submission]) -> PayerReturn:

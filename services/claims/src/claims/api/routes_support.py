@@ -1,6 +1,8 @@
 """What support, practitioners and operations see and do about claims: HTTP in, use case, HTTP out."""
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime
+from functools import partial
 from typing import Annotated
 from uuid import UUID
 
@@ -23,6 +25,7 @@ from claims.api.schemas_support import (
     UnpricedCarePage,
     UnpricedCareRead,
 )
+from claims.models import Leg
 from claims.usecases import balances, legs, reading, reports, returns_files, unpriced
 from claims.usecases.unpriced import Coding
 from common.web import idempotency, pages
@@ -137,10 +140,8 @@ async def dispute_leg(
 ) -> LegRead:
     """Contests what the payer has not paid or has taken back."""
     await _see(access, transaction, appointment_id, what="claim")
-    if await idempotency.begin(transaction, key, now=now) is None:
-        await legs.dispute(transaction, appointment_id, leg_id, reason=body.reason, now=now)
-        await idempotency.finish(transaction, key, status=200, reference=str(leg_id), now=now)
-    return await _leg(transaction, leg_id)
+    act = partial(legs.dispute, transaction, appointment_id, leg_id, reason=body.reason, now=now)
+    return await _moved(transaction, key, leg_id, act, now=now)
 
 
 @router.post(
@@ -159,10 +160,8 @@ async def hand_over_paper(
 ) -> LegRead:
     """Claims on paper what no file brings to the payer; nothing is sent for it any more."""
     await _see(access, transaction, appointment_id, what="claim")
-    if await idempotency.begin(transaction, key, now=now) is None:
-        await legs.hand_over_paper(transaction, appointment_id, leg_id, reason=body.reason, now=now)
-        await idempotency.finish(transaction, key, status=200, reference=str(leg_id), now=now)
-    return await _leg(transaction, leg_id)
+    act = partial(legs.hand_over_paper, transaction, appointment_id, leg_id, reason=body.reason, now=now)
+    return await _moved(transaction, key, leg_id, act, now=now)
 
 
 @router.post(
@@ -181,10 +180,8 @@ async def write_leg_off(
 ) -> LegRead:
     """Gives up what the payer still owes."""
     await _see(access, transaction, appointment_id, what="claim")
-    if await idempotency.begin(transaction, key, now=now) is None:
-        await legs.write_off(transaction, appointment_id, leg_id, reason=body.reason, now=now)
-        await idempotency.finish(transaction, key, status=200, reference=str(leg_id), now=now)
-    return await _leg(transaction, leg_id)
+    act = partial(legs.write_off, transaction, appointment_id, leg_id, reason=body.reason, now=now)
+    return await _moved(transaction, key, leg_id, act, now=now)
 
 
 @router.post(
@@ -290,7 +287,18 @@ async def _price(
     return StoryEntryRead.of(await store.get_pricing(transaction, appointment_id))
 
 
-async def _leg(transaction: Transaction, leg_id: UUID) -> LegRead:
+async def _moved(
+    transaction: Transaction,
+    key: IdempotencyKey,
+    leg_id: UUID,
+    act: Callable[[], Awaitable[Leg]],
+    *,
+    now: datetime,
+) -> LegRead:
+    """The leg after `act`, which happens once for a key."""
+    if await idempotency.begin(transaction, key, now=now) is None:
+        await act()
+        await idempotency.finish(transaction, key, status=200, reference=str(leg_id), now=now)
     leg = await store.get_leg(transaction, leg_id)
     return LegRead.of(leg, await store.list_submissions(transaction, [leg_id]))
 

@@ -47,16 +47,7 @@ async def gather(session: AsyncSession, means: Means, leg_id: UUID, *, now: date
         return Gathered(batch_id=batch.id, file=await _file(session, means, batch))
     if leg.state not in SENDABLE or not leg.released:
         return None
-    batch = Batch(
-        id=uuid7(now),
-        payer=leg.payer,
-        biller_id=leg.biller_id,
-        leader_leg_id=leg.id,
-        state=BatchState.MADE,
-        made_at=now,
-    )
-    session.add(batch)
-    await session.flush()
+    batch = await _made(session, leg, now=now)
     company = await store.take_sendable_legs(
         session,
         payer=leg.payer,
@@ -104,26 +95,17 @@ async def break_up(session: AsyncSession, batch_id: UUID, *, now: datetime) -> N
     middle = (len(waiting) + 1) // 2
     for half in (waiting[:middle], waiting[middle:]):
         if half:
-            await _batch_apart(session, batch, half, now=now)
+            await _batch_apart(session, half, now=now)
     if len(waiting) == len(batched):
         await session.delete(batch)  # it never left
 
 
 async def _batch_apart(
-    session: AsyncSession, batch: Batch, claims: Sequence[tuple[Submission, Leg]], *, now: datetime
+    session: AsyncSession, claims: Sequence[tuple[Submission, Leg]], *, now: datetime
 ) -> None:
     """Under the same attempts: they have not been sent."""
     _, leader = claims[0]
-    apart = Batch(
-        id=uuid7(now),
-        payer=batch.payer,
-        biller_id=batch.biller_id,
-        leader_leg_id=leader.id,
-        state=BatchState.MADE,
-        made_at=now,
-    )
-    session.add(apart)
-    await session.flush()
+    apart = await _made(session, leader, now=now)
     for submission, leg in claims:
         story.move(session, leg, Move.BREAK_UP, now=now)
         story.move(session, leg, Move.BATCH, now=now)
@@ -131,6 +113,21 @@ async def _batch_apart(
     key = f"{legs.sending(leader, leader.attempt)}:{apart.id}"
     tasks.add(session, legs.SEND, key, due_at=now, payload={"leg_id": str(leader.id)})
     await session.flush()  # before the batch that they were in is deleted
+
+
+async def _made(session: AsyncSession, leader: Leg, *, now: datetime) -> Batch:
+    """A new batch to the leader's payer, written before anything names it."""
+    batch = Batch(
+        id=uuid7(now),
+        payer=leader.payer,
+        biller_id=leader.biller_id,
+        leader_leg_id=leader.id,
+        state=BatchState.MADE,
+        made_at=now,
+    )
+    session.add(batch)
+    await session.flush()
+    return batch
 
 
 async def _file(session: AsyncSession, means: Means, batch: Batch) -> ClaimBatch:
