@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from claims.domain.calendar import end_of
 from claims.domain.returns import ReturnKind
-from claims.models import Balance, Leg, ReturnLine, Submission
+from claims.models import Balance, EarlyFact, Leg, ReturnLine, Status, Stream, Submission
 from claims.usecases import returns
 from claims.usecases.returns_files import import_lines
 from common.events.payment import BalanceChargedV1
@@ -102,6 +102,20 @@ async def test_every_order_of_capture_request_and_completion_sends_it_once(
 
     sheet = await read_sheet(client, facts)
     assert (sheet["state"], sheet["attempt"]) == ("acked", 1)
+
+
+@pytest.mark.parametrize("first", ["captured", "cancelled"])
+async def test_what_a_late_cancellation_costs_leaves_no_fact_waiting(world, given_coverage, first) -> None:
+    facts = Facts(asked=DIRECT)
+    await given_coverage(facts, **COVERED)
+    told = {"captured": facts.captured(1250), "cancelled": facts.cancelled()}
+
+    await world.hear(facts.requested(), told.pop(first), *told.values())
+
+    async with world.sessions() as session:
+        stream = (await session.scalars(select(Stream))).one()
+        assert (await session.scalars(select(EarlyFact))).all() == []
+    assert (stream.status, stream.facts_wait) == (Status.ENDED, False)
 
 
 async def test_with_a_part_of_the_advance_it_waits_for_the_rest(paying_world, client, given_coverage) -> None:

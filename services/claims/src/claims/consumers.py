@@ -99,7 +99,10 @@ def _read_appointments(routes: Routes, means: Means) -> None:
 def _read_ends(routes: Routes) -> None:
     async def end(session: AsyncSession, event: BookingFact, meta: Meta, now: datetime) -> Outcome:
         await rights.learn(session, event)
-        return await quotes.take_end(session, event, meta, now=now)
+        outcome = await quotes.take_end(session, event, meta, now=now)
+        if outcome is APPLIED:  # what a late cancellation cost may have been captured before it was heard of
+            await _catch_up(routes, session, event, now)
+        return outcome
 
     @routes.on(AppointmentCancelledV1)
     async def on_appointment_cancelled(
