@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -89,7 +90,6 @@ def _particular(whom: People, known: Mapping[str, Sequence[Call]]) -> dict[str, 
             "query": {"from": (today - timedelta(days=30)).isoformat(), "to": today.isoformat()},
         },
         "read_card": {"path": {"card_id": whom.examples["choose_card"][0]["body"]["card_id"]}},
-        "report_technical_failure": {"path": whom.examples["complete_consultation"][0]["path"]},
         "verify_document": {
             "path": {"number": prescription["number"]},
             "query": dict(code),
@@ -160,12 +160,33 @@ def compare(document: Mapping[str, Any], calls: Mapping[str, Sequence[Call]]) ->
         if not stored.exists():
             yield name, "has no example"
         elif name in calls:
-            shown = Shape.of(json.loads(stored.read_text(encoding="utf-8"))["answer"])
-            answers = [Shape.of(each["answer"]) for each in calls[name]]
+            maps = frozenset(_maps_of(document, operation))
+            shown = Shape.of(json.loads(stored.read_text(encoding="utf-8"))["answer"], maps)
+            answers = [Shape.of(each["answer"], maps) for each in calls[name]]
             lacks = set.intersection(*(shown.missing(each) for each in answers))
             more = set.intersection(*(each.missing(shown) for each in answers))
             told = [f"lacks {', '.join(sorted(lacks))}"] if lacks else []
             yield name, "; ".join(told + ([f"has {', '.join(sorted(more))}"] if more else []))
+
+
+def _maps_of(document: Mapping[str, Any], operation: Mapping[str, Any]) -> Iterator[str]:
+    """Where an answer holds a map, whose keys differ from one platform to the next."""
+    left = [
+        ("", content["schema"], frozenset[str]())
+        for status, response in operation["responses"].items()
+        if status.startswith("2")
+        for content in response.get("content", {}).values()
+    ]
+    while left:
+        at, schema, above = left.pop()
+        name = schema.get("$ref", "").rpartition("/")[2]
+        if name and name not in above:
+            left.append((at, document["components"]["schemas"][name], above | {name}))
+        if isinstance(schema.get("additionalProperties"), dict):
+            yield at
+        left += [(f"{at}.{key}", each, above) for key, each in schema.get("properties", {}).items()]
+        left += [(f"{at}[]", schema["items"], above)] if "items" in schema else []
+        left += [(at, each, above) for kind in ("anyOf", "oneOf", "allOf") for each in schema.get(kind, ())]
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,12 +194,12 @@ class Shape:
     """Which fields stand where in an answer, and where nothing is said of what might stand there."""
 
     fields: frozenset[str]
-    unsaid: frozenset[str]  # null, or a list without items
+    unsaid: frozenset[str]  # null, a list without items, or a map: its keys are data
 
     @classmethod
-    def of(cls, value: Any) -> "Shape":
+    def of(cls, value: Any, maps: AbstractSet[str] = frozenset()) -> "Shape":
         fields: set[str] = set()
-        unsaid: set[str] = set()
+        unsaid: set[str] = set(maps)
         left = [("", value)]
         while left:
             at, each = left.pop()

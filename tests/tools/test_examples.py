@@ -13,7 +13,13 @@ def call(answer: Any) -> Call:
     return {"method": "get", "path": "/things", "status": 200, "request": None, "answer": answer}
 
 
-DOCUMENT = {"paths": {"/things": {"get": {"operationId": "list_things"}}}}
+SUMS = {"type": "object", "properties": {"totals": {"additionalProperties": {"type": "integer"}}}}
+THINGS = {"properties": {"books": {"anyOf": [{"$ref": "#/components/schemas/Sums"}, {"type": "null"}]}}}
+ANSWER = {"200": {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Things"}}}}}
+DOCUMENT = {
+    "paths": {"/things": {"get": {"operationId": "list_things", "responses": ANSWER}}},
+    "components": {"schemas": {"Things": THINGS, "Sums": SUMS}},
+}
 
 
 @pytest.mark.parametrize(
@@ -25,6 +31,12 @@ DOCUMENT = {"paths": {"/things": {"get": {"operationId": "list_things"}}}}
         ({"items": [{"id": 1, "old": 1}]}, [{"items": [{"id": 2}]}], "has .items[].old"),
         ({"id": 1}, [{"id": 2, "more": 1}, {"id": 3}], ""),
         ({"id": 1, "more": 2}, [{"id": 2, "more": 1}, {"id": 3}], ""),
+        ({"books": {"totals": {"due": 1}}}, [{"books": {"totals": {"refunded": 2}}}], ""),  # keys are data
+        (
+            {"books": {"totals": {"due": 1}}},
+            [{"books": {"sums": {}}}],
+            "lacks .books.sums; has .books.totals",
+        ),
     ],
 )
 def test_an_example_is_compared_with_what_was_answered(tmp_path, monkeypatch, shown, answers, told) -> None:
