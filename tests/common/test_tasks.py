@@ -186,6 +186,21 @@ async def test_going_on_later_counts_as_no_failure(sessions, clock) -> None:
     assert await noted(sessions) == ["asked"]
 
 
+@pytest.mark.parametrize("plan", ["enable_nestloop", "enable_hashjoin"])
+async def test_the_longest_due_is_done_first_whatever_the_plan_of_the_statement(
+    sessions, clock, plan
+) -> None:
+    ages = [7, 3, 9, 1, 8, 2, 6, 4, 5, 0]
+    for age in ages:
+        await given_task(sessions, key=f"task-{age}", due_at=NOW - age * SECOND)
+    async with sessions.begin() as session:
+        await session.execute(text(f"SET LOCAL {plan} = off"))
+
+        leased = await lease(registry(note), sessions, clock=clock, limit=20, worker=1)
+
+    assert [each.key for each in leased] == [f"task-{age}" for age in sorted(ages, reverse=True)]
+
+
 async def test_a_lease_that_went_to_somebody_else_rolls_the_second_transaction_back(sessions, clock) -> None:
     await given_task(sessions)
     [leased] = await lease(registry(note), sessions, clock=clock, limit=1, worker=1)

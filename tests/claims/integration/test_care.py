@@ -267,7 +267,8 @@ async def test_a_file_whose_acknowledgement_is_late_leaves_again_and_is_paid_onc
     facts = Facts()
     await given_coverage(facts, **COVERED, amc=CONTRACTED)
     for payer in ("amo", "amc"):
-        late = {"behaviour": "late-acknowledgement", "delay_seconds": 6 * 86_400}
+        # days after any deadline, whatever weekend or holiday lies between
+        late = {"behaviour": "late-acknowledgement", "delay_seconds": 8 * 86_400}
         await payers.script(payer=payer, times=1, **late)
     await paying_world.hear(facts.requested(), facts.completed())
     await paying_world.work(rounds=2)

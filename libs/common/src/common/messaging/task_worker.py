@@ -55,7 +55,7 @@ _LEASE: Final = text("""
         lease_until = CAST(:real AS timestamptz) + known.seconds * INTERVAL '1 second'
     FROM due JOIN unnest(:kinds, :seconds) AS known (kind, seconds) ON known.kind = due.kind
     WHERE task.kind = due.kind AND task.key = due.key
-    RETURNING task.kind, task.key, task.payload, task.cause, task.attempt
+    RETURNING task.due_at, task.kind, task.key, task.payload, task.cause, task.attempt
 """).bindparams(bindparam("kinds", type_=ARRAY(String)), bindparam("seconds", type_=ARRAY(Double)))
 
 _RECLAIM: Final = """
@@ -205,7 +205,8 @@ async def lease(tasks: Tasks, sessions: Sessions, *, clock: Clock, limit: int, w
     }
     async with sessions.begin() as session:
         rows = await session.execute(_LEASE, parameters)
-        return [Leased(token, *row) for row in rows]
+        # The rows of an UPDATE come in the order of its plan.
+        return [Leased(token, *row) for _, *row in sorted(rows, key=lambda row: row[:3])]
 
 
 async def perform(
