@@ -7,10 +7,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Mapped
 
 from common.events.booking import PatientErasedV1
-from common.events.envelope import Cause
 from common.events.payment import HoldWaivedV1
 from common.messaging import history, outbox
 from common.messaging.tables import HistoryRow, OutboxRow, StreamRoot
+from common.transaction import Cause, notes_of
 from support.records import NOW
 
 
@@ -38,7 +38,7 @@ class Root(StreamRoot):
 async def test_an_appointments_events_are_numbered_and_become_its_history(sessions) -> None:
     root, cause = Root(uuid4(), 4), Cause(uuid4(), uuid4())
     async with sessions.begin() as session:
-        session.info[Cause] = cause
+        notes_of(session).cause = cause
         for revision in (1, 2):
             event = HoldWaivedV1(appointment_id=root.id, revision=revision, schedule_no=1)
             outbox.add(session, root, event, now=NOW)
@@ -72,7 +72,7 @@ async def test_the_history_goes_on_after_the_last_id_a_reader_saw(sessions) -> N
     async with sessions.begin() as session:
         history.note(session, appointment_id, "booking.appointment-moved", at=NOW)
         history.note(session, uuid4(), "booking.appointment-moved", at=NOW)
-        session.info[Cause] = cause
+        notes_of(session).cause = cause
         history.note(session, appointment_id, "claims.quote-issued", at=NOW)
 
     async with sessions() as session:

@@ -22,6 +22,7 @@ from common.messaging.relay import Relay
 from common.messaging.replay import replay
 from common.messaging.tables import OutboxArchiveRow, OutboxRow
 from common.settings import KafkaSettings
+from common.transaction import notes_of
 from common.wake import LocalWake
 from support.broker import consumer_settings
 from support.eventually import eventually
@@ -43,7 +44,7 @@ async def write(sessions: Sessions, topic: str, *numbers: int) -> None:
     async with sessions.begin() as session:
         for number in numbers:
             session.add_all(outbox.row(waived(key, topic), sequence=number, now=NOW) for key in KEYS)
-        session.info.setdefault("wake", set()).add("outbox")
+        notes_of(session).wakes.add("outbox")
 
 
 @pytest.fixture

@@ -14,11 +14,11 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError
 
 from common.clock import Clock
-from common.events.envelope import Cause
 from common.messaging import history, tasks
 from common.messaging.tables import HistoryRow, TaskRow
 from common.messaging.task_worker import Performed, TaskWorker, lease, perform, run_due
 from common.messaging.tasks import DONE, Backoff, Done, LeaseLost, TaskContext, Tasks
+from common.transaction import Cause, notes_of
 from support.eventually import eventually
 from support.records import NOW
 
@@ -262,13 +262,13 @@ async def test_a_kind_nobody_registered_stays_where_it_is(sessions, clock) -> No
 async def test_events_of_a_task_name_the_cause_of_its_transaction(sessions, clock) -> None:
     cause = Cause(uuid4(), uuid4(), "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
     async with sessions.begin() as session:
-        session.info[Cause] = cause
+        notes_of(session).cause = cause
         tasks.add(session, "call", "k", due_at=NOW)
     seen = []
 
     async def look(context: TaskContext) -> Done:
         async with context.finish() as session:
-            seen.append(session.info[Cause])
+            seen.append(notes_of(session).cause)
         return DONE
 
     await run_due(registry(look), sessions, clock=clock, resources=None)

@@ -12,9 +12,9 @@ from cloudevents.core.bindings import kafka as cloudevents_kafka
 
 from common.events.base import Event
 from common.events.catalogue import CATALOGUE
-from common.events.envelope import Cause
 from common.events.topics import SERVICES, TOPICS, Topic
 from common.messaging import outbox
+from common.transaction import Cause
 from tools.event_documents import example, schema
 
 ROOT = Path(__file__).parents[2]

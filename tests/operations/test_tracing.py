@@ -14,7 +14,7 @@ from booking.settings import Settings
 from common import telemetry
 from common.clock import Clock
 from common.events.booking import PatientLinkedV1
-from common.events.envelope import Cause, Meta
+from common.events.envelope import Meta
 from common.messaging import tasks
 from common.messaging.records import APPLIED, Outcome
 from common.messaging.routes import Routes
@@ -22,6 +22,7 @@ from common.messaging.runner import run_worker
 from common.messaging.tables import OutboxArchiveRow, OutboxRow
 from common.messaging.tasks import DONE, Done, TaskContext, Tasks
 from common.settings import KafkaSettings, PostgresSettings
+from common.transaction import notes_of
 from common.wake import LocalWake
 from support.booking import ISSUER, keyed, settings_for
 from support.eventually import eventually
@@ -44,7 +45,7 @@ def reader(seen: dict[str, str | None]) -> tuple[Routes, Tasks]:
     @routes.on(PatientLinkedV1)
     async def handle(session: Any, event: PatientLinkedV1, _: Meta, now: datetime) -> Outcome:
         seen["handler"] = telemetry.traceparent()
-        seen["cause"] = session.info[Cause].traceparent
+        seen["cause"] = notes_of(session).cause.traceparent
         tasks.add(session, "answer", str(event.patient_id), due_at=now)
         return APPLIED
 

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from common.db import NoRoom, check_room, direct_pool, engine_of, sessions_of
 from common.settings import PostgresSettings
+from common.transaction import notes_of
 from common.web.tables import PractitionerKeyRow
 from support.small_app import client_of, small_app
 from support.tokens import Issuer
@@ -55,10 +56,10 @@ async def test_only_a_commit_wakes_and_only_once(engine_in_use) -> None:
     woken = Woken()
     sessions = sessions_of(engine_in_use, woken)
     async with sessions() as session:
-        session.info["wake"] = {"task"}
+        notes_of(session).wakes.add("task")
         await session.execute(text("SELECT 1"))
         await session.rollback()
-        session.info["wake"] = {"outbox"}
+        notes_of(session).wakes.add("outbox")
         async with session.begin_nested():
             await session.execute(text("SELECT 1"))
         before = list(woken.kinds)

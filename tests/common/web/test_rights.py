@@ -17,6 +17,7 @@ from common.events.booking import (
     PractitionerPublishedV1,
 )
 from common.settings import ServiceIdentity
+from common.transaction import notes_of
 from common.web import access
 from common.web.auth import Caller, Role
 from common.web.rights import GrantedRights, NotSeen, Rights, learn
@@ -309,7 +310,7 @@ async def test_the_log_comes_in_pages(sessions, rights) -> None:
 
 async def test_an_access_cannot_be_noted_where_nothing_commits(sessions) -> None:
     async with sessions() as session:
-        session.info["reading"] = True
+        notes_of(session).read_only = True
         with pytest.raises(RuntimeError, match="never commits"):
             access.record(
                 session,

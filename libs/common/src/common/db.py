@@ -2,7 +2,7 @@
 
 import enum
 from datetime import datetime
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Protocol
 
 import asyncpg
 import sqlalchemy as sa
@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from common.money import Cents
 from common.settings import PostgresSettings
+from common.transaction import WakeKind, notes_of
 
 Sessions = async_sessionmaker[AsyncSession]
 
@@ -53,7 +54,7 @@ class Direct(Protocol):
 class Wakes(Protocol):
     """Whom a commit wakes: the relay and the task worker, in this process or another."""
 
-    def set(self, kind: Literal["outbox", "task"]) -> None: ...
+    def set(self, kind: WakeKind) -> None: ...
 
 
 def new_metadata() -> sa.MetaData:
@@ -141,14 +142,15 @@ def _wake_after_commit(sessions: type[Session], wake: Wakes) -> None:
     @event.listens_for(sessions, "after_commit")
     def _after_commit(session: Session) -> None:
         if session.get_nested_transaction() is None:  # a savepoint is no commit yet
-            for kind in session.info.pop("wake", ()):
-                wake.set(kind)
+            wakes = notes_of(session).wakes
+            while wakes:
+                wake.set(wakes.pop())
 
     @event.listens_for(sessions, "after_rollback")
     def _after_rollback(session: Session) -> None:
-        session.info.pop("wake", None)
+        notes_of(session).wakes.clear()
 
 
 def _refuse_to_write_while_reading(session: Session, *_: object) -> None:
-    if session.info.get("reading"):
+    if notes_of(session).read_only:
         raise RuntimeError("this session only reads: nothing would commit what is written here")

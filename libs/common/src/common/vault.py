@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import ClassVar, Final, Literal
+from typing import ClassVar, Literal
 from uuid import UUID
 
 from sqlalchemy import delete, select
@@ -16,12 +16,10 @@ from common import crypto
 from common.crypto import Keyring
 from common.errors import DomainError, Refusal
 from common.settings import KeySettings
+from common.transaction import notes_of
 from common.web.tables import DataKeyRow
 
 Kind = Literal["erasable", "kept"]  # kept: what the law keeps after an erasure has a key of its own
-
-_NEW: Final = "vault.new"  # in session.info: owners whose key this session made
-_READ: Final = "vault.read"  # in session.info: keys it has read or made; None: there is none
 
 
 class DataErased(DomainError):
@@ -114,13 +112,14 @@ async def read_keys(
         return
     query = select(DataKeyRow.patient_id, DataKeyRow.wrapped, DataKeyRow.master_key)
     query = query.where(DataKeyRow.patient_id.in_(wanted), DataKeyRow.kind == kind)
-    read: dict[tuple[UUID, str], bytes | None] = session.info.setdefault(_READ, {})
+    notes = notes_of(session)
+    read = notes.read_keys
     for each in wanted:
         read.setdefault((each, kind), None)
     for patient_id, wrapped, master_key in await session.execute(query):
         key = keyring.unwrap(wrapped, master_key=master_key, owner=_owner(patient_id, kind))
         read[patient_id, kind] = key
-        if (patient_id, kind) not in session.info.get(_NEW, ()):
+        if (patient_id, kind) not in notes.made_keys:
             keyring.opened.put((patient_id, kind), key)
 
 
@@ -131,7 +130,7 @@ async def destroy(
     await session.execute(
         delete(DataKeyRow).where(DataKeyRow.patient_id == patient_id, DataKeyRow.kind == kind)
     )
-    session.info.get(_READ, {}).pop((patient_id, kind), None)
+    notes_of(session).read_keys.pop((patient_id, kind), None)
     if keyring is not None:
         keyring.opened.forget((patient_id, kind))
 
@@ -161,16 +160,16 @@ async def _find(session: AsyncSession, keyring: Keyring, patient_id: UUID, kind:
     opened = keyring.opened.get((patient_id, kind))
     if opened is not None:
         return opened
-    read: dict[tuple[UUID, str], bytes | None] = session.info.get(_READ, {})
-    if (patient_id, kind) in read:
-        return read[patient_id, kind]
+    notes = notes_of(session)
+    if (patient_id, kind) in notes.read_keys:
+        return notes.read_keys[patient_id, kind]
     query = select(DataKeyRow.wrapped, DataKeyRow.master_key)
     query = query.where(DataKeyRow.patient_id == patient_id, DataKeyRow.kind == kind)
     row = (await session.execute(query)).one_or_none()
     if row is None:
         return None
     key = keyring.unwrap(row.wrapped, master_key=row.master_key, owner=_owner(patient_id, kind))
-    if (patient_id, kind) not in session.info.get(_NEW, ()):
+    if (patient_id, kind) not in notes.made_keys:
         keyring.opened.put((patient_id, kind), key)  # else a rollback would leave a key that no row holds
     return key
 
@@ -189,14 +188,15 @@ async def _make(session: AsyncSession, keyring: Keyring, patient_id: UUID, kind:
         insert(DataKeyRow).values(row).on_conflict_do_nothing().returning(DataKeyRow.patient_id)
     )
     if made is None:  # another transaction was quicker, and has committed
-        session.info.get(_READ, {}).pop((patient_id, kind), None)
+        notes_of(session).read_keys.pop((patient_id, kind), None)
         theirs = await _find(session, keyring, patient_id, kind)
         if theirs is None:
             raise DataErased("these data are being erased")
         return theirs
-    session.info.setdefault(_NEW, set()).add((patient_id, kind))
+    notes = notes_of(session)
+    notes.made_keys.add((patient_id, kind))
     if not session.in_nested_transaction():  # a savepoint may still take its row back
-        session.info.setdefault(_READ, {})[patient_id, kind] = key
+        notes.read_keys[patient_id, kind] = key
     return key
 
 

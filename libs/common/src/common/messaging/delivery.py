@@ -13,7 +13,7 @@ from common import telemetry
 from common.db import Sessions
 from common.errors import DomainError, Refusal
 from common.events.base import Event
-from common.events.envelope import Cause, Meta
+from common.events.envelope import Meta
 from common.messaging import deadletter, inbox, writes
 from common.messaging.failures import is_infrastructure
 from common.messaging.records import (
@@ -28,6 +28,7 @@ from common.messaging.records import (
 )
 from common.messaging.routes import Routes
 from common.telemetry import Metrics
+from common.transaction import Cause, notes_of
 
 _LAST_SEQUENCE: Final = 2**63 - 2  # a range of int8 still has an upper end above it
 _LONGEST_KEY: Final = 200  # far above an id, far below what an index takes
@@ -61,13 +62,13 @@ async def deliver(
     try:
         meta = envelope(record)
         async with sessions.begin() as session:
-            writes.hold(session)
+            writes.collect(session)
             claim = await _claim(session, record, meta)
             outcome = _settle(session, record, meta, claim, routes, now, metrics)
             if outcome is None:
                 outcome = await _run(session, *_read(record, meta, routes), routes, now)
                 await routes.conclude(session, now)
-            await writes.release(session)
+            await writes.flush(session)
             return outcome
     except RecordRejected as error:
         outcome = Outcome(Ending.REJECTED, str(error))
@@ -101,7 +102,7 @@ async def deliver_batch(
     topic = records[0].topic
     numbered = [(record.key, meta.sequence) for record, meta in zip(records, metas, strict=True)]
     async with sessions.begin() as session:
-        writes.hold(session)
+        writes.collect(session)
         claims = await inbox.claim_all(session, topic=topic, records=numbered)
         steps: list[tuple[Meta, Event | Outcome]] = []
         for record, meta, claim in zip(records, metas, claims, strict=True):
@@ -113,7 +114,7 @@ async def deliver_batch(
             for meta, step in steps
         ]
         await routes.conclude(session, now)
-        await writes.release(session)
+        await writes.flush(session)
         return outcomes
 
 
@@ -224,7 +225,7 @@ def _read(record: Record, meta: Meta, routes: Routes) -> tuple[Meta, Event]:
 async def _run(session: AsyncSession, meta: Meta, event: Event, routes: Routes, now: datetime) -> Outcome:
     _, handler = routes.find(meta)
     with telemetry.span(meta.type, kind="consumer", parent=meta.traceparent) as traceparent:
-        session.info[Cause] = Cause(meta.correlationid, meta.id, traceparent)
+        notes_of(session).cause = Cause(meta.correlationid, meta.id, traceparent)
         return await handler(session, event, meta, now)
 
 

@@ -7,9 +7,9 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from common.events.envelope import Cause
 from common.messaging import writes
 from common.messaging.tables import HistoryRow
+from common.transaction import notes_of
 
 
 def add(
@@ -55,5 +55,5 @@ async def after(
 
 
 def _cause(session: AsyncSession) -> str | None:
-    cause = session.info.get(Cause)
+    cause = notes_of(session).cause
     return str(cause.causation_id) if cause else None

@@ -7,10 +7,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from common import telemetry
 from common.events.base import AppointmentFact, Event
-from common.events.envelope import Cause, Meta
+from common.events.envelope import Meta
 from common.ids import uuid7
 from common.messaging import history, writes
 from common.messaging.tables import OutboxRow, StreamRoot
+from common.transaction import Cause, notes_of
 
 MAX_BODY_BYTES: Final = 256 * 1024
 
@@ -27,11 +28,12 @@ def add(session: AsyncSession, root: StreamRoot, event: Event, *, now: datetime)
     """
     if event.key() != str(root.id):
         raise ValueError(f"{event.type} belongs to {event.key()}, not to {root.id}")
-    cause: Cause | None = session.info.get(Cause)
+    notes = notes_of(session)
+    cause = notes.cause
     written = row(event, sequence=root.version + 1, now=now, cause=cause)
     root.version += 1
     writes.write(session, written)
-    session.info.setdefault("wake", set()).add("outbox")
+    notes.wakes.add("outbox")
     if isinstance(event, AppointmentFact):
         causation = str(cause.causation_id) if cause else None
         history.add(

@@ -4,7 +4,7 @@ A service names those of a batch with `@routes.prepares`; `lock` then finds a ro
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy import select
@@ -12,8 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from common.messaging.tables import StreamRoot
-
-_LOCKED: Final = "messaging.roots"
+from common.transaction import notes_of
 
 R = TypeVar("R", bound=StreamRoot)
 
@@ -21,8 +20,7 @@ R = TypeVar("R", bound=StreamRoot)
 async def lock_all(session: AsyncSession, model: type[R], ids: Iterable[UUID]) -> None:
     """Locks those that exist, in the order of their ids, until the transaction ends."""
     query = select(model).where(model.id.in_(set(ids))).order_by(model.id).with_for_update()
-    rows: dict[tuple[Any, UUID], StreamRoot] = session.info.setdefault(_LOCKED, {})
-    rows |= {(model, row.id): row for row in await session.scalars(query)}
+    notes_of(session).locked_roots |= {(model, row.id): row for row in await session.scalars(query)}
 
 
 async def lock_or_make_all(
@@ -58,5 +56,5 @@ async def lock(session: AsyncSession, model: type[R], root_id: UUID, *, blank: M
 
 def find_locked(session: AsyncSession, model: type[R], root_id: UUID) -> R | None:
     """The row if `lock_all` has it in this transaction; none says nothing about the table."""
-    row = session.info.get(_LOCKED, {}).get((model, root_id))
+    row = notes_of(session).locked_roots.get((model, root_id))
     return row if isinstance(row, model) else None

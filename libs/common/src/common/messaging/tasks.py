@@ -20,8 +20,8 @@ from sqlalchemy.orm import Session
 
 from common.clock import Clock
 from common.db import Sessions
-from common.events.envelope import Cause
 from common.messaging.tables import TaskRow
+from common.transaction import Cause, notes_of
 
 DONE_CODE: Final = "done"
 FAILED: Final = "failed"
@@ -63,11 +63,11 @@ def add(
     nothing, or with `again` opens it anew; a task that goes on itself says `context.later`. The payload holds
     ids and amounts only.
     """
-    cause: Cause | None = session.info.get(Cause)
-    row = TaskRow(kind=kind, key=key, due_at=due_at, attempt=0, payload=payload, cause=_as_json(cause))
+    notes = notes_of(session)
+    row = TaskRow(kind=kind, key=key, due_at=due_at, attempt=0, payload=payload, cause=_as_json(notes.cause))
     row.again = again
     session.add(row)
-    session.info.setdefault("wake", set()).add("task")
+    notes.wakes.add("task")
 
 
 async def settle(
@@ -191,7 +191,7 @@ class TaskContext:
         """
         async with self.sessions.begin() as session:
             if self.cause is not None:
-                session.info[Cause] = self.cause
+                notes_of(session).cause = self.cause
             yield session
             done = Done(outcome, self._again_at)
             await self.record(session, done)

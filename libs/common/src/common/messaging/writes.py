@@ -1,17 +1,16 @@
-"""Outbox and history rows of a delivery, written in one statement just before its commit.
+"""Outbox and history rows of a batch of records, written in one statement just before the commit.
 
-Nobody reads them in the transaction that writes them, so they are not flushed between the records of a batch.
+No code reads these rows in the transaction that writes them, so they need not be flushed after each record.
 """
 
 import json
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import ARRAY, BigInteger, DateTime, LargeBinary, String, Uuid, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from common.messaging.tables import HistoryRow, OutboxRow
-
-_HELD: Final = "messaging.held"
+from common.transaction import notes_of
 
 # Identities are given in the order of the arrays: the order of the calls.
 _WRITE: Final = text("""
@@ -41,27 +40,29 @@ _WRITE: Final = text("""
 )
 
 
-def hold(session: AsyncSession) -> None:
-    """From now on `write` only collects; whoever commits calls `release` first."""
-    session.info[_HELD] = []
+def collect(session: AsyncSession) -> None:
+    """From now on `write` only collects rows. Call `flush` before the commit."""
+    notes_of(session).collected_rows = []
 
 
 def write(session: AsyncSession, row: OutboxRow | HistoryRow) -> None:
-    held = session.info.get(_HELD)
-    # What a savepoint may still take back is left to the session.
-    if held is None or session.in_nested_transaction():
+    """Adds a row to the transaction: to the collected ones, or to the session."""
+    collected = notes_of(session).collected_rows
+    # The session takes back what a savepoint wrote; collected rows could not be taken back.
+    if collected is None or session.in_nested_transaction():
         session.add(row)
     else:
-        held.append(row)
+        collected.append(row)
 
 
-async def release(session: AsyncSession) -> None:
-    """Writes what was held, after everything the session itself has to write."""
-    held: list[Any] = session.info.pop(_HELD, [])
-    if not held:
+async def flush(session: AsyncSession) -> None:
+    """Writes the collected rows in one statement, after everything the session itself has to write."""
+    notes = notes_of(session)
+    rows, notes.collected_rows = notes.collected_rows, None
+    if not rows:
         return
-    facts = [row for row in held if isinstance(row, HistoryRow)]
-    events = [row for row in held if isinstance(row, OutboxRow)]
+    facts = [row for row in rows if isinstance(row, HistoryRow)]
+    events = [row for row in rows if isinstance(row, OutboxRow)]
     await session.execute(
         _WRITE,
         {

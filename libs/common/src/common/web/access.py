@@ -12,10 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from common.clock import Clock
 from common.db import Sessions
+from common.transaction import notes_of
 from common.web import pages
 from common.web.auth import Caller, CallerDep
 from common.web.deps import Cursor, CursorKey, Limit, Reading
-from common.web.rights import LOGGED, NotSeen, Rights, RightsDep
+from common.web.rights import NotSeen, Rights, RightsDep
 from common.web.schemas import Out
 from common.web.tables import AccessLogRow
 
@@ -31,7 +32,8 @@ def record(
     now: datetime,
 ) -> None:
     """Adds a row to the caller's transaction. `what` and `purpose` are coded words."""
-    if session.info.get("reading"):
+    notes = notes_of(session)
+    if notes.read_only:
         raise RuntimeError("an access is written down in a Transaction, Reading never commits")
     row = AccessLogRow(
         at=now,
@@ -44,7 +46,7 @@ def record(
         allowed=allowed,
     )
     session.add(row)
-    session.info.setdefault(LOGGED, []).append(row)
+    notes.access_rows.append(row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,8 @@ class Access:
 
     async def _refused(self, session: AsyncSession, patient_id: UUID, what: str, purpose: str) -> None:
         await session.rollback()  # gives the connection back before another one is taken
-        earlier = session.info.pop(LOGGED, [])
+        notes = notes_of(session)
+        earlier, notes.access_rows = notes.access_rows, []
         async with self.sessions.begin() as second:
             second.add_all(earlier)
             self._record(second, patient_id, what, purpose, allowed=False)

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from common.clock import Clock
 from common.db import Direct, Sessions
+from common.transaction import notes_of
 from common.web.pages import Cursor, CursorKey, Limit
 
 __all__ = [
@@ -37,7 +38,7 @@ async def _transaction(request: Request) -> AsyncIterator[AsyncSession]:
 async def _reading(request: Request) -> AsyncIterator[AsyncSession]:
     sessions: Sessions = request.app.state.sessions
     async with sessions() as session:
-        session.info["reading"] = True
+        notes_of(session).read_only = True
         yield session
 
 

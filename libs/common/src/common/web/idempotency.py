@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from common.db import Direct
 from common.errors import DomainError, Refusal
+from common.transaction import notes_of
 from common.web.auth import current_caller
 from common.web.problems import Problem
 
@@ -100,7 +101,7 @@ async def begin(session: AsyncSession, key: Key, *, now: datetime) -> str | None
     request with this key runs, KeyReused when it came with another body.
     """
     del now  # the same signature as finish; a record does not end while it is kept
-    session.info["idempotent"] = True
+    notes_of(session).idempotency_begun = True
     row = (await session.execute(_BEGIN_SESSION, {"lock": key.lock, "scope": key.scope})).one()
     return decided(key, row._mapping)  # noqa: SLF001
 

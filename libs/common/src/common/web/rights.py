@@ -24,12 +24,11 @@ from common.events.booking import (
     PractitionerPublishedV1,
     PractitionerWithdrawnV1,
 )
+from common.transaction import notes_of
 from common.web.auth import Caller, Role
 from common.web.problems import Problem
 from common.web.service_client import ServiceAway, ServiceClient
-from common.web.tables import AccessLogRow, GrantRow, PractitionerKeyRow
-
-LOGGED: Final = "access.logged"  # in session.info: the accesses this transaction has noted so far
+from common.web.tables import GrantRow, PractitionerKeyRow
 
 _QUESTION_SECONDS: Final = 0.3
 _LATER_SECONDS: Final = 1
@@ -149,8 +148,8 @@ class GrantedRights:
     async def _ask(self, session: AsyncSession, caller: Caller, named: str, identifier: UUID) -> bool:
         if self._booking is None:
             return False
-        logged: list[AccessLogRow] = session.info.get(LOGGED, [])
-        if session.info.get("idempotent") or session.dirty or set(session.new) - set(logged):
+        notes = notes_of(session)
+        if notes.idempotency_begun or session.dirty or set(session.new) - set(notes.access_rows):
             raise RuntimeError("rights are checked before anything is written or locked")
         # Gives the connection back, for booking may take its time. Not by a rollback, which would expire
         # what the caller has read; there is nothing to commit but accesses already noted.

@@ -23,9 +23,9 @@ from claims.usecases import balances, coverage, insured, pricing, quotes, story
 from claims.usecases.means import InsuredPerson, Means
 from common.errors import DomainError, Refusal
 from common.events.claims import LegAcknowledgedV1, LegOpenedV1, LegSentV1
-from common.events.envelope import Cause
 from common.ids import uuid7
 from common.messaging import history, outbox, tasks
+from common.transaction import Cause, notes_of
 
 Deadline = Literal["rights-by", "send-by", "ack-by", "resend-by", "pay-by"]
 
@@ -83,7 +83,7 @@ def plan_legs(
     A leg whose payer's rights are not known is `parked`: it leaves once they are. The sheet of a direct
     payment is a leg too; it puts nobody's money at risk, and waits for none but the patient's.
     """
-    cause: Cause | None = session.info.get(Cause)
+    cause: Cause | None = notes_of(session).cause
     parts = priced.claim_parts if priced.sheet is None else (*priced.claim_parts, priced.sheet)
     opening = _Opening(stream=stream, act=act, parts=parts, person=person, parked=parked, cause=cause)
     stream.sheet_waits = priced.sheet is not None  # whose share is in the advance
@@ -107,7 +107,7 @@ async def open_planned(session: AsyncSession, means: Means, *, now: datetime) ->
     await session.flush()
     for opening, leg in opened:
         if opening.cause is not None:
-            session.info[Cause] = opening.cause
+            notes_of(session).cause = opening.cause
         _tell_opened(session, means, opening.stream, leg, now=now)
 
 
