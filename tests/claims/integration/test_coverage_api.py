@@ -83,6 +83,15 @@ async def test_a_bad_number_is_answered_with_the_check_that_failed(client, linke
             {"exemptions": [{"kind": "css", "from": "2030-02-01"}, {"kind": "css", "from": "2030-02-01"}]},
             "exemption-twice",
         ),
+        (  # the last day of a period belongs to it
+            {
+                "exemptions": [
+                    {"kind": "ald", "from": "2030-06-01", "to": "2030-12-31"},
+                    {"kind": "ald", "from": "2029-01-01", "to": "2030-06-01"},
+                ]
+            },
+            "exemption-twice",
+        ),
         ({"amc": CONTRACTED, "amc_status_declared": "exists-not-given"}, "amc-given"),
         ({"sponsor_code": "nobody-knows-it"}, "sponsor-code-unknown"),
         ({"scheme": "moon"}, "scheme-unknown"),
@@ -576,3 +585,24 @@ async def test_a_holder_has_a_name_that_can_be_written(client, linked, name) -> 
     answer = await client.put(f"/patients/{facts.patient_id}/coverage", json=body, headers=PATIENT)
 
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/body/holder_name")
+
+
+async def test_several_periods_of_one_exemption_stand_in_one_coverage(client, linked) -> None:
+    facts = Facts()
+    await linked(facts)
+    stated = COVERED | {
+        "exemptions": [
+            {"kind": "css", "from": "2029-05-01", "to": "2030-04-30"},
+            {"kind": "css", "from": "2030-05-01", "to": "2031-04-30"},
+            {"kind": "maternity", "from": "2028-01-01", "to": "2028-05-20"},
+            {"kind": "maternity", "from": "2030-01-01", "to": "2030-05-20"},
+            {"kind": "ald", "from": "2020-01-01", "to": "2024-12-31"},
+            {"kind": "ald", "from": "2030-01-01"},
+        ]
+    }
+
+    answer = await client.put(f"/patients/{facts.patient_id}/coverage", json=stated, headers=PATIENT)
+
+    assert answer.status_code in {200, 201}, answer.text
+    shown = [{"kind": each["kind"], "from": each["from"]} for each in answer.json()["exemptions"]]
+    assert shown == [{"kind": each["kind"], "from": each["from"]} for each in stated["exemptions"]]

@@ -1,7 +1,7 @@
 """Rules beyond the worked cases: claims, codes, switches, boundaries, previews, sentences."""
 
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
@@ -435,7 +435,6 @@ def test_an_overrun_is_advanced_and_ends_third_party_payment_by_policy_only() ->
         (13, date(1985, 6, 15), date(2025, 3, 10), False),
         (1, date(2022, 3, 10), date(2025, 3, 10), True),
         (1, date(2022, 3, 11), date(2025, 3, 10), False),
-        (1, date(1985, 6, 15), date(2024, 6, 14), False),
     ],
 )
 def test_a_partner_psychologist_has_conditions(
@@ -455,14 +454,39 @@ def test_a_partner_psychologist_has_conditions(
     assert rules(answer)[0] == ("A6" if reimbursable else "A5")
 
 
-def test_a_partner_psychologist_is_paid_60_and_40() -> None:
-    psychologist: dict[str, Any] = {
-        "specialty": "psychologist",
-        "sector": Sector.NONE,
-        "fee_cents": Cents(5000),
-    }
+PSYCHOLOGIST: dict[str, Any] = {
+    "specialty": "psychologist",
+    "sector": Sector.NONE,
+    "fee_cents": Cents(5000),
+}
+BEFORE = datetime(2026, 11, 30, 23, 59, tzinfo=UTC)  # the tables of the quotes that were given until then
 
-    answer = priced(Policy(partner_psychologist=True), **psychologist)
+
+def test_a_session_before_the_first_price_of_the_scheme_is_refused() -> None:
+    partner = Policy(partner_psychologist=True)
+    asked = question(**PSYCHOLOGIST, care_on=date(2024, 6, 14))
+
+    with pytest.raises(PricingRefused) as refused:
+        price(asked, TABLES, partner)
+
+    assert refused.value.code == "no-tariff"
+    assert rules(price(asked, TABLES, partner, as_known_at=BEFORE)) == ["A5"]
+
+
+def test_the_cover_of_low_incomes_pays_the_rest_of_a_session_and_moves_no_share() -> None:
+    partner, css = Policy(partner_psychologist=True), Exemptions(css=True)
+    asked = question(**PSYCHOLOGIST, exemptions=css, amc=Amc.NONE)
+
+    answer = price(asked, TABLES, partner)
+    before = price(asked, TABLES, partner, as_known_at=BEFORE)
+
+    assert (answer.amo_cents, answer.amc_cents, answer.advance_cents) == (3000, 2000, 0)
+    assert [(part.payer, part.amount_cents) for part in answer.claim_parts] == [(Payer.AMO, 5000)]
+    assert (before.amo_cents, before.amc_cents) == (3500, 1500)
+
+
+def test_a_partner_psychologist_is_paid_60_and_40() -> None:
+    answer = priced(Policy(partner_psychologist=True), **PSYCHOLOGIST)
 
     assert claimed(answer) == (3000, 2000)
     assert (answer.flat_contribution_cents, rules(answer)) == (0, ["A6", "A1"])
@@ -664,6 +688,19 @@ def test_a_default_that_decides_a_contradiction_is_told(
 
 COORDINATED = (ActLine("TC"), ActLine("MPC"), ActLine("MCS"))
 DERMATOLOGIST = {"specialty": "dermatologist", "care_on": date(2023, 6, 10), "fee_cents": Cents(3000)}
+GYNAECOLOGIST = DERMATOLOGIST | {"specialty": "gynaecologist"}
+CHILD = {"born_on": date(2010, 1, 1)}
+WITH_MCG = {"acts": (ActLine("TCG"), ActLine("MCG")), "pathway": Pathway.REFERRED}
+
+
+def test_a_doctor_with_controlled_fees_claims_the_coordination_beside_an_overrun() -> None:
+    asked = question(**WITH_MCG, sector=Sector.OPTAM, fee_cents=Cents(4000))
+
+    answer = price(asked, TABLES)
+
+    assert (answer.base_cents, answer.amo_cents, answer.advance_cents) == (3000, 2100, 1000)
+    with pytest.raises(PricingRefused, match="not-with-an-authorised-overrun"):
+        price(asked, TABLES, as_known_at=BEFORE)
 
 
 @pytest.mark.parametrize(
@@ -671,7 +708,10 @@ DERMATOLOGIST = {"specialty": "dermatologist", "care_on": date(2023, 6, 10), "fe
     [
         ({"pathway": Pathway.REGULAR_DOCTOR}, "MCS-of-a-referred-patient"),
         ({"pathway": Pathway.UNANSWERED}, "MCS-of-a-referred-patient"),
-        ({"sector": Sector.OPTAM, "fee_cents": Cents(3500)}, "MCS-not-with-an-authorised-overrun"),
+        ({"pathway": Pathway.EMERGENCY}, "MCS-of-a-referred-patient"),
+        (CHILD | {"pathway": Pathway.REGULAR_DOCTOR}, "MCS-of-a-referred-patient"),
+        (CHILD | {"pathway": Pathway.LOCUM}, "MCS-of-a-referred-patient"),
+        ({"specialty": "gynaecologist", "pathway": Pathway.REGULAR_DOCTOR}, "MCS-of-a-referred-patient"),
         (
             {"overrun_qualifier": OverrunQualifier.DP, "fee_cents": Cents(3500)},
             "MCS-not-with-an-authorised-overrun",
@@ -687,26 +727,57 @@ def test_a_coordination_line_has_conditions(changes: dict[str, Any], rule: str) 
     assert (refused.value.code, refused.value.field, refused.value.rule) == ("act-not-allowed", "acts", rule)
 
 
+def test_sector_2_without_the_option_claims_the_coordination_at_the_tariffs_only() -> None:
+    sector_2 = WITH_MCG | {"sector": Sector.S2}
+
+    assert priced(**sector_2, fee_cents=Cents(3000)).base_cents == 3000
+    with pytest.raises(PricingRefused, match="no-tariff"):
+        priced(**sector_2, fee_cents=Cents(4000))
+
+
 @pytest.mark.parametrize(
     "changes",
     [
         {},
-        {"sector": Sector.OPTAM},  # no overrun
-        {"overrun_qualifier": OverrunQualifier.DE, "fee_cents": Cents(3500)},  # demanded, not authorised
+        {"sector": Sector.OPTAM},
+        {"sector": Sector.OPTAM, "fee_cents": Cents(3500)},
+        {"sector": Sector.S2},
+        {"overrun_qualifier": OverrunQualifier.DE, "fee_cents": Cents(3500)},
+        {"overrun_qualifier": OverrunQualifier.DP},  # at the tariffs
+        {"pathway": Pathway.INSTITUTION},
+        GYNAECOLOGIST | {"pathway": Pathway.NONE},  # in direct access
+        CHILD | {"pathway": Pathway.NONE},  # without a regular doctor
+        CHILD | {"pathway": Pathway.ORGANISATION},
     ],
 )
-def test_a_coordination_line_of_a_referred_patient_is_priced(changes: dict[str, Any]) -> None:
+def test_a_coordination_line_that_is_due_is_priced(changes: dict[str, Any]) -> None:
     answer = priced(**DERMATOLOGIST | {"acts": COORDINATED, "pathway": Pathway.REFERRED} | changes)
 
     assert answer.base_cents == 3000
 
 
-def test_an_overrun_of_a_controlled_doctor_leaves_the_coordination_line_out_of_a_preview() -> None:
-    asked = question(
-        **DERMATOLOGIST | {"sector": Sector.OPTAM, "pathway": Pathway.REFERRED, "fee_cents": Cents(3500)}
-    )
+@pytest.mark.parametrize(
+    ("changes", "codes"),
+    [
+        ({"sector": Sector.OPTAM, "fee_cents": Cents(3500)}, ["TC", "MPC", "MCS"]),
+        ({"sector": Sector.S2, "fee_cents": Cents(3500)}, ["TC", "MPC"]),
+        ({"overrun_qualifier": OverrunQualifier.DP}, ["TC", "MPC"]),
+    ],
+)
+def test_a_preview_has_the_coordination_line_that_the_fee_allows(
+    changes: dict[str, Any], codes: list[str]
+) -> None:
+    asked = question(**DERMATOLOGIST | {"pathway": Pathway.REFERRED} | changes)
 
-    assert [str(line) for line in preview_acts(asked, TABLES)] == ["TC", "MPC"]
+    assert [str(line) for line in preview_acts(asked, TABLES)] == codes
+
+
+def test_the_reduced_rate_of_the_notaries_clerks_has_a_source() -> None:
+    asked = question(scheme="crpcen", pathway=Pathway.NONE, third_party_payment=ThirdPartyPayment.NONE)
+
+    assert WarningCode.SURCHARGE_UNCONFIRMED not in price(asked, TABLES, REDUCED).warnings
+    before = price(asked, TABLES, REDUCED, as_known_at=BEFORE)
+    assert WarningCode.SURCHARGE_UNCONFIRMED in before.warnings
 
 
 @given(st.dates(), st.sampled_from(["gp", "dermatologist", "psychiatrist", "psychologist", "osteopath"]))

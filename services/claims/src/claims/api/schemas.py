@@ -88,7 +88,10 @@ class CoverageWrite(In):
     insured: Insured | None = Field(default=None, description="left out: yes, as something is stated")
     amc: AmcWrite | None = None
     amc_status_declared: AmcDeclared = AmcDeclared.NONE
-    exemptions: Annotated[list[ExemptionWrite], Field(max_length=8)] = Field(default_factory=list)
+    exemptions: Annotated[list[ExemptionWrite], Field(max_length=20)] = Field(
+        default_factory=list,
+        description="several periods of one kind are fine while no day is in two of them",
+    )
     contribution_exempt: bool = Field(
         default=False,
         description="no flat contribution for another reason: a victim of terrorism, some screening acts",

@@ -56,6 +56,10 @@ class Exemption:
     def holds(self, day: date) -> bool:
         return self.first_on <= day and (self.last_on is None or day <= self.last_on)
 
+    def overlaps(self, other: "Exemption") -> bool:
+        """Whether both are of one kind and share a day."""
+        return self.kind is other.kind and (self.holds(other.first_on) or other.holds(self.first_on))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Insurance:

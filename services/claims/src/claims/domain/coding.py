@@ -6,8 +6,9 @@ from typing import Final, NamedTuple
 from claims.domain.inputs import GIVEN, ActLine, Inputs, OverrunQualifier, Pathway, Sector
 from claims.domain.priced import Step
 from claims.domain.refusals import PricingRefused, RefusalCode
+from claims.domain.reimbursability import direct_access, pathway_age
 from claims.domain.situation import Situation
-from claims.domain.tables import Book, SpecialtyRow, Tariff
+from claims.domain.tables import ARTICLE_2_BIS, NO_COORDINATION, Act, Book, SpecialtyRow, Tariff
 from common.money import Cents
 
 GP: Final = "gp"
@@ -19,6 +20,8 @@ TCS: Final = ActLine("TCS")
 MSP: Final = ActLine("MSP")
 MHP: Final = "MHP"  # out of hours
 MOP: Final = "MOP"  # patient of 80 or more
+# Answers of a patient who may well have no regular doctor.
+_NO_REGULAR_DOCTOR: Final = frozenset({Pathway.ORGANISATION, Pathway.NONE, Pathway.UNANSWERED})
 OVERRUN_CLASS: Final = "s2+"  # sector 2 without OPTAM, charging more than the row
 
 
@@ -52,14 +55,21 @@ def acts_before_coding(inputs: Inputs, specialty: SpecialtyRow, book: Book) -> t
     found = [book.tariffs.find((line.code, *key), on=on) for line in coordinated]
     overrun = inputs.fee_cents > sum(row.base_cents for row in found if row is not None)
     permanent = inputs.overrun_qualifier is OverrunQualifier.DP  # who has the right is expected to use it
-    if inputs.pathway is Pathway.REFERRED and not permanent and not (overrun and _is_authorised(inputs)):
+    act = book.acts.find((MCS.code,), on=on)
+    barred = act is not None and overrun and _overrun_bars_coordination(inputs, act)
+    if inputs.pathway is Pathway.REFERRED and not permanent and not barred:
         return coordinated
     return (TC, MPC)
 
 
-def _is_authorised(inputs: Inputs) -> bool:
-    """Whether an overrun is one that the agreement gives: in sector 2, or by a permanent right."""
-    sector_2 = inputs.sector in {Sector.OPTAM, Sector.S2} and not inputs.company
+def _overrun_bars_coordination(inputs: Inputs, act: Act) -> bool:
+    """Whether no coordination line goes with an overrun of this doctor.
+
+    A sector 2 doctor without OPTAM and the holder of a permanent right claim it at the tariffs only; a doctor
+    of sector 1 or OPTAM without a condition on the fee (article 2 bis of the nomenclature).
+    """
+    sectors = {Sector.S2} if act.coordination == ARTICLE_2_BIS else {Sector.S2, Sector.OPTAM}
+    sector_2 = inputs.sector in sectors and not inputs.company
     return sector_2 or inputs.overrun_qualifier is OverrunQualifier.DP
 
 
@@ -146,17 +156,30 @@ def _check_conditions(situation: Situation, acts: Sequence[ActLine]) -> None:
 
 
 def _check_coordination(situation: Situation, acts: Sequence[ActLine], *, overrun_cents: int) -> None:
-    """A coordination line is of a referred patient, and goes with no authorised overrun (domain.md 4.3)."""
+    """A coordination line is of a patient whom somebody sent, or who needs nobody to (article 2 bis)."""
     inputs = situation.inputs
     for line in acts:
         act = situation.book.acts.find((line.code,), on=inputs.care_on)
-        if act is None or not act.coordination:
+        if act is None or act.coordination == NO_COORDINATION:
             continue
-        if inputs.pathway is not Pathway.REFERRED:
+        if not _is_coordinated(situation, act):
             raise PricingRefused(RefusalCode.ACT_NOT_ALLOWED, "acts", f"{line.code}-of-a-referred-patient")
-        if overrun_cents and _is_authorised(inputs):
+        if overrun_cents and _overrun_bars_coordination(inputs, act):
             rule = f"{line.code}-not-with-an-authorised-overrun"
             raise PricingRefused(RefusalCode.ACT_NOT_ALLOWED, "acts", rule)
+
+
+def _is_coordinated(situation: Situation, act: Act) -> bool:
+    pathway = situation.inputs.pathway
+    if pathway is Pathway.REFERRED:
+        return True
+    if act.coordination != ARTICLE_2_BIS:
+        return False
+    if pathway is Pathway.INSTITUTION:
+        return True
+    if pathway is not Pathway.REGULAR_DOCTOR and direct_access(situation) is not None:
+        return True
+    return pathway in _NO_REGULAR_DOCTOR and situation.age < pathway_age(situation).age
 
 
 def _check_overrun(situation: Situation) -> None:

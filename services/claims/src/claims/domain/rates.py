@@ -31,6 +31,9 @@ def rate_of(situation: Situation) -> Rate:
     chosen = _covid(situation) or _exemption(situation)
     if chosen is not None:
         rule, row = chosen
+        partner = situation.partner
+        if rule == "B3" and partner is not None and partner.css_pays_the_rest:
+            return Rate(partner.rate_bp, 0, rule, partner.reference, row.claim_code)
         if row.rate_bp is not None:
             return Rate(row.rate_bp, 0, rule, row.reference, row.claim_code)
     return _ordinary(situation)

@@ -60,11 +60,11 @@ def _pathway(situation: Situation) -> tuple[str | None, RowReference | None]:
     inputs = situation.inputs
     if inputs.pathway not in (Pathway.NONE, Pathway.UNANSWERED):
         return inputs.pathway.value, None
-    limit = _pathway_age(situation)
+    limit = pathway_age(situation)
     if situation.age < limit.age:
         return "under-16", limit.reference
-    access = _direct_access(situation)
-    if access is not None and access.holds_at(situation.age):
+    access = direct_access(situation)
+    if access is not None:
         return DIRECT_ACCESS, access.reference
     if situation.ame is not None:
         return "ame", situation.ame.reference
@@ -73,17 +73,20 @@ def _pathway(situation: Situation) -> tuple[str | None, RowReference | None]:
     return (inputs.pathway.value if inputs.pathway is Pathway.UNANSWERED else None), None
 
 
-def _pathway_age(situation: Situation) -> Age:
+def pathway_age(situation: Situation) -> Age:
+    """From which age the care pathway counts. Raises PricingRefused on a day that the tables do not reach."""
     row = situation.book.ages.find(("pathway",), on=situation.inputs.care_on)
     if row is None:
         raise PricingRefused(RefusalCode.NO_TARIFF, "care_on", "the-tables-reach-the-care-date")
     return row
 
 
-def _direct_access(situation: Situation) -> DirectAccess | None:
+def direct_access(situation: Situation) -> DirectAccess | None:
+    """The row that lets a patient of this age see the specialty without referral, if there is one."""
     limited = situation.in_person or situation.policy.direct_access_age_limits
     key = (situation.specialty.specialty, IN_PERSON if limited else REMOTE)
-    return situation.book.direct_access.find(key, on=situation.inputs.care_on)
+    row = situation.book.direct_access.find(key, on=situation.inputs.care_on)
+    return row if row is not None and row.holds_at(situation.age) else None
 
 
 def _indicator(situation: Situation, reason: str) -> PathwayIndicator | None:

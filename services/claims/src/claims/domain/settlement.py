@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from claims.domain.coding import Coded, code_and_base
+from claims.domain.coding import MSP, Coded, code_and_base
 from claims.domain.counter import ThirdParty, amc_pays, sheet_mode, third_party_payment
 from claims.domain.deductions import ContributionTaken, SurchargeTaken, contribution, no_surcharge, surcharge
 from claims.domain.inputs import Amc, Inputs, Insured, Nir, ThirdPartyPayment
@@ -11,7 +11,7 @@ from claims.domain.priced import Benefit, ClaimLine, ClaimPart, PaidTo, Payer, P
 from claims.domain.rates import Rate, rate_of
 from claims.domain.refusals import WarningCode
 from claims.domain.reimbursability import Reimbursability, reimbursability
-from claims.domain.situation import MON_SOUTIEN_PSY, PSYCHOLOGIST, Situation, read_situation
+from claims.domain.situation import PSYCHOLOGIST, Situation, read_situation
 from claims.domain.sponsors import sponsored
 from claims.domain.tables import Book
 from common.money import WHOLE, Cents, share
@@ -336,11 +336,11 @@ def _warnings(
 
 
 def _partner_assumed(situation: Situation) -> tuple[WarningCode, ...]:
-    """A policy says that the psychologist is no partner; the tables have the scheme on that day."""
+    """A policy says that the psychologist is no partner; sessions of the scheme have a price on that day."""
     if situation.policy.partner_psychologist or situation.specialty.specialty != PSYCHOLOGIST:
         return ()
-    row = situation.book.partner_psychology.find(MON_SOUTIEN_PSY, on=situation.inputs.care_on)
-    return (WarningCode.PARTNER_PSYCHOLOGIST_ASSUMED,) if row is not None else ()
+    session = situation.book.acts.find((MSP.code,), on=situation.inputs.care_on)
+    return (WarningCode.PARTNER_PSYCHOLOGIST_ASSUMED,) if session is not None else ()
 
 
 def _unconfirmed_rules(

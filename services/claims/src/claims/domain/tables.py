@@ -20,6 +20,9 @@ from common.money import WHOLE, Cents
 KNOWN_FROM_THE_START: Final = datetime(2000, 1, 1, tzinfo=UTC)
 CONFIDENCES: Final = {"C", "D", "U", "S"}
 SECTOR_CLASSES: Final = ("s1", "optam", "s2", "s2+", "none")
+NO_COORDINATION: Final = "no"
+ARTICLE_2_BIS: Final = "article-2-bis"  # UNCAM decision of 29 October 2024
+COORDINATION: Final = (NO_COORDINATION, "yes", ARTICLE_2_BIS)
 SENTENCES_FILE: Final = "sentences.toml"
 
 
@@ -46,7 +49,7 @@ class Act(Row):
     min_age: int | None
     max_age: int | None
     other_than_regular_doctor: bool
-    coordination: bool  # only of a referred patient, and not with an authorised overrun
+    coordination: str  # of COORDINATION: which conditions a coordination line has
     label_fr: str
     label_en: str
 
@@ -107,6 +110,7 @@ class PartnerPsychology(Row):
     rate_bp: int
     sessions_per_year: int
     min_age: int
+    css_pays_the_rest: bool  # False: CSS gives its own rate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,7 +287,7 @@ def _acts(record: _Record) -> Iterator[Keyed]:
             min_age=record.optional_number("min_age"),
             max_age=record.optional_number("max_age"),
             other_than_regular_doctor=record.flag("other_than_regular_doctor"),
-            coordination=record.flag("coordination"),
+            coordination=record.one_of("coordination", COORDINATION),
             label_fr=record.text("label_fr"),
             label_en=record.text("label_en"),
         ),
@@ -372,6 +376,7 @@ def _partner_psychology(record: _Record) -> Iterator[Keyed]:
             rate_bp=record.basis_points("rate_bp"),
             sessions_per_year=record.number("sessions_per_year"),
             min_age=record.number("min_age"),
+            css_pays_the_rest=record.flag("css_pays_the_rest"),
         ),
     )
 

@@ -147,8 +147,10 @@ def _check_exemptions(statement: Statement) -> None:
             raise CoverageImpossible("dates-reversed", "an exemption ends before it begins", field=where)
         if each.kind is ExemptionKind.MATERNITY and each.last_on is None:
             raise CoverageImpossible("maternity-needs-end", "maternity has a last day", field=where)
-    if len({each.kind for each in statement.exemptions}) < len(statement.exemptions):
-        raise CoverageImpossible("exemption-twice", "an exemption stands twice", field="exemptions")
+        if any(each.overlaps(earlier) for earlier in statement.exemptions[:number]):
+            raise CoverageImpossible(
+                "exemption-twice", "two periods of one exemption share a day", field=where
+            )
 
 
 def _check_amc(statement: Statement) -> None:
