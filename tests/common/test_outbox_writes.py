@@ -1,5 +1,6 @@
 """What writing an event leaves in the transaction beside the outbox row."""
 
+from collections.abc import Collection
 from uuid import UUID, uuid4
 
 import pytest
@@ -17,9 +18,13 @@ from support.records import NOW
 class Woken:
     def __init__(self) -> None:
         self.kinds: list[str] = []
+        self.ids: list[UUID] = []
 
     def set(self, kind: str) -> None:
         self.kinds.append(kind)
+
+    def changed(self, ids: Collection[UUID]) -> None:
+        self.ids.extend(ids)
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import asyncio
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 from uuid import UUID, uuid4
 
 import httpx
@@ -16,18 +16,20 @@ from sqlalchemy import select, text
 from common.clock import Clock
 from common.db import Sessions
 from common.errors import DomainError, Refusal
-from common.web import access, etags, idempotency, pages, progress
+from common.web import access, etags, idempotency, pages
 from common.web.access import AccessDep
 from common.web.app import base_app
 from common.web.auth import CallerDep, Role, Verifier, requires
-from common.web.deps import Cursor, CursorKey, Limit, Now, Prefer, Reading, SessionsDep, Transaction
+from common.web.deps import Cursor, CursorKey, Limit, Now, Prefer, Reading, Transaction
 from common.web.etags import IfMatch
 from common.web.idempotency import IdempotencyKey
 from common.web.limits import rate_limited
 from common.web.problems import problem, responses
-from common.web.progress import LastEventId
+from common.web.progress import LastEventId, ProgressDep
 from common.web.schemas import In, Out
 from common.web.tables import PractitionerKeyRow
+
+AWAITED: Final = UUID(int=1)
 
 router = APIRouter(prefix="/small/v1")
 
@@ -208,26 +210,23 @@ async def read_file(patient_id: UUID, transaction: Transaction, seen: AccessDep)
 
 
 @router.get("/wait")
-async def wait_for_thing(prefer: Prefer, sessions: SessionsDep) -> dict[str, Any]:
+async def wait_for_thing(prefer: Prefer, progress: ProgressDep) -> dict[str, Any]:
     async def check(session: Any) -> str | None:
         found: str | None = await session.scalar(
             select(PractitionerKeyRow.rpps).where(PractitionerKeyRow.rpps == "awaited")
         )
         return found
 
-    return {"seconds": prefer, "found": await progress.wait_until(sessions, check, prefer)}
+    return {"seconds": prefer, "found": await progress.wait_until(check, prefer, about=AWAITED)}
 
 
 @router.get("/appointments/{appointment_id}/events", response_class=StreamingResponse)
-async def stream_events(
-    appointment_id: UUID, sessions: SessionsDep, request: Request, last: LastEventId
-) -> StreamingResponse:
-    return progress.event_stream(
-        sessions,
+async def stream_events(appointment_id: UUID, progress: ProgressDep, last: LastEventId) -> StreamingResponse:
+    return progress.stream(
         appointment_id,
         last,
-        ended=lambda row: row.fact == "small.ended",
-        stopping=request.app.state.stopping,
+        account=AWAITED,
+        is_last=lambda row: row.fact == "small.ended",
         keep_alive=0.05,
         longest=5,
     )

@@ -92,6 +92,23 @@ async def test_the_stream_goes_on_after_the_last_event_one_has(
     assert requested == {"fact": facts[0], "sequence": 1, "at": "2030-06-01T09:00:00Z"}
 
 
+async def test_a_stream_that_will_bring_nothing_more_tells_the_client_to_stop(
+    client, given_practitioner, given_offers, given_patient, request_time, clock
+) -> None:
+    [offer, *_] = await given_offers(await given_practitioner())
+    appointment = (await request_time(offer, await given_patient())).json()
+    cancelled = await client.post(f"/appointments/{appointment['id']}/cancellation", headers=PATIENT)
+    facts = [str(each["id"]) for each in cancelled.json()["progress"]]
+    clock.advance(timedelta(hours=2))
+
+    answer = await client.get(
+        f"/appointments/{appointment['id']}/events", headers=PATIENT | {"Last-Event-ID": facts[-1]}
+    )
+
+    assert cancelled.status_code == 200
+    assert (answer.status_code, answer.content) == (204, b"")
+
+
 async def test_a_last_event_id_that_was_never_sent_is_refused(
     client, given_practitioner, given_offers, given_patient, request_time
 ) -> None:

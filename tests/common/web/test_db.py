@@ -1,7 +1,7 @@
 """Connections are bounded and named, and a commit wakes whom it wrote for."""
 
-from collections.abc import AsyncIterator
-from uuid import uuid4
+from collections.abc import AsyncIterator, Collection
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
@@ -19,9 +19,13 @@ from support.tokens import Issuer
 class Woken:
     def __init__(self) -> None:
         self.kinds: list[str] = []
+        self.ids: list[UUID] = []
 
     def set(self, kind: str) -> None:
         self.kinds.append(kind)
+
+    def changed(self, ids: Collection[UUID]) -> None:
+        self.ids.extend(ids)
 
 
 @pytest.fixture

@@ -1,8 +1,10 @@
 """Engines, sessions, direct connections, and the rules every table shares."""
 
 import enum
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any, Final, Protocol
+from uuid import UUID
 
 import asyncpg
 import sqlalchemy as sa
@@ -52,9 +54,10 @@ class Direct(Protocol):
 
 
 class Wakes(Protocol):
-    """Whom a commit wakes: the relay and the task worker, in this process or another."""
+    """Whom a commit wakes: the relay, the task worker and waiting requests, in this process or another."""
 
     def set(self, kind: WakeKind) -> None: ...
+    def changed(self, ids: Collection[UUID]) -> None: ...
 
 
 def new_metadata() -> sa.MetaData:
@@ -142,13 +145,18 @@ def _wake_after_commit(sessions: type[Session], wake: Wakes) -> None:
     @event.listens_for(sessions, "after_commit")
     def _after_commit(session: Session) -> None:
         if session.get_nested_transaction() is None:  # a savepoint is no commit yet
-            wakes = notes_of(session).wakes
-            while wakes:
-                wake.set(wakes.pop())
+            notes = notes_of(session)
+            while notes.wakes:
+                wake.set(notes.wakes.pop())
+            if notes.changed:
+                ids, notes.changed = notes.changed, set()
+                wake.changed(ids)
 
     @event.listens_for(sessions, "after_rollback")
     def _after_rollback(session: Session) -> None:
-        notes_of(session).wakes.clear()
+        notes = notes_of(session)
+        notes.wakes.clear()
+        notes.changed.clear()
 
 
 def _refuse_to_write_while_reading(session: Session, *_: object) -> None:

@@ -91,7 +91,7 @@ def main(service: Service[S], arguments: Sequence[str]) -> int:
 
 async def _serve(service: Service[S], settings: S, clock: Clock) -> None:
     await _check_room(service.name, settings.postgres, settings.postgres.api_connections)
-    wake = NotifyWake(settings.postgres.dsn.get_secret_value(), listens=False)
+    wake = NotifyWake(settings.postgres.dsn.get_secret_value(), hears="changed")
     async with wake.running():
         await serve(service.create_app(settings, clock=clock, wake=wake), settings.http)
 
@@ -101,7 +101,7 @@ async def _work(service: Service[S], settings: S, clock: Clock) -> None:
     stop = asyncio.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(each, stop.set)
-    wake = NotifyWake(settings.postgres.dsn.get_secret_value())
+    wake = NotifyWake(settings.postgres.dsn.get_secret_value(), hears="wake")
     health, metrics = WorkerHealth(), Metrics(service.name)
     ops = ops_app(
         service=service.name,

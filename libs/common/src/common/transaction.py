@@ -35,6 +35,10 @@ class TransactionNotes:
     # Set by messaging.outbox and messaging.tasks; emptied by db, which wakes the workers after the commit.
     wakes: set[WakeKind] = field(default_factory=set)
 
+    # Set by messaging.outbox, messaging.history and `note_change`; emptied by db, which tells those who wait
+    # for these things after the commit.
+    changed: set[UUID] = field(default_factory=set)
+
     # Set by web.deps for requests that only read; db then refuses to write, web.access to log an access.
     read_only: bool = False
 
@@ -54,6 +58,14 @@ class TransactionNotes:
     # Set and read by the vault: owners whose data key this session made, and keys it has read (None: no key).
     made_keys: set[KeyOwner] = field(default_factory=set)
     read_keys: dict[KeyOwner, bytes | None] = field(default_factory=dict)
+
+
+def note_change(session: AsyncSession, thing_id: UUID) -> None:
+    """After the commit, requests that wait for this thing look at it again.
+
+    Facts about an appointment note it by themselves; call this for a card, a refund or a document.
+    """
+    notes_of(session).changed.add(thing_id)
 
 
 def notes_of(session: AsyncSession | Session) -> TransactionNotes:

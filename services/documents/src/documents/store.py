@@ -9,6 +9,7 @@ from sqlalchemy import or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from common.messaging import roots
+from common.transaction import note_change
 from common.web.tables import PractitionerKeyRow
 from documents.domain.content import Folder, Kind
 from documents.domain.visits import DocumentStatus, Visit
@@ -37,6 +38,8 @@ async def find_document(session: AsyncSession, document_id: UUID) -> Document | 
 
 
 async def lock_document(session: AsyncSession, document_id: UUID) -> Document | None:
+    """Locks a document in order to change it; requests that wait for it look again."""
+    note_change(session, document_id)
     found = select(Document).where(Document.id == document_id).with_for_update()
     return (await session.scalars(found.execution_options(populate_existing=True))).one_or_none()
 

@@ -14,6 +14,7 @@ from common.messaging import roots
 from common.messaging.housekeeping import Purge
 from common.messaging.tables import HistoryRow
 from common.money import Cents
+from common.transaction import note_change
 from payment.domain.holds import HoldStatus
 from payment.domain.ledger import Account
 from payment.models import (
@@ -173,7 +174,8 @@ async def find_card(session: AsyncSession, card_id: UUID) -> CardRow | None:
 
 
 async def lock_card(session: AsyncSession, card_id: UUID) -> CardRow:
-    """Raises CardNotFound."""
+    """Locks a card in order to change it; requests that wait for it look again. Raises CardNotFound."""
+    note_change(session, card_id)
     query = select(CardRow).where(CardRow.id == card_id).with_for_update()
     card = (await session.scalars(query, execution_options={"populate_existing": True})).one_or_none()
     if card is None:

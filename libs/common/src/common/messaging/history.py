@@ -1,15 +1,15 @@
 """The append-only facts of an appointment: they feed server-sent events and the support story."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from common.messaging import writes
 from common.messaging.tables import HistoryRow
-from common.transaction import notes_of
+from common.transaction import note_change, notes_of
 
 
 def add(
@@ -32,6 +32,7 @@ def note(session: AsyncSession, appointment_id: UUID, fact: str, *, at: datetime
     """
     noted = row(appointment_id, sequence=None, fact=fact, cause=_cause(session), at=at)
     writes.write(session, noted)
+    note_change(session, appointment_id)
 
 
 def row(
@@ -39,6 +40,13 @@ def row(
 ) -> HistoryRow:
     """What `add` stores, and where a hot statement takes its parameters from."""
     return HistoryRow(appointment_id=appointment_id, sequence=sequence, fact=fact, cause=cause, at=at)
+
+
+async def last_ids(session: AsyncSession, appointment_ids: Collection[UUID]) -> dict[UUID, int]:
+    """The id of the newest fact of each of these appointments; none for one without facts."""
+    newest = select(HistoryRow.appointment_id, func.max(HistoryRow.id).label("last_id"))
+    newest = newest.where(HistoryRow.appointment_id.in_(appointment_ids)).group_by(HistoryRow.appointment_id)
+    return {each.appointment_id: each.last_id for each in await session.execute(newest)}
 
 
 async def after(

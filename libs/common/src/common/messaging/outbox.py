@@ -34,6 +34,7 @@ def add(session: AsyncSession, root: StreamRoot, event: Event, *, now: datetime)
     root.version += 1
     writes.write(session, written)
     notes.wakes.add("outbox")
+    notes.changed.add(root.id)
     if isinstance(event, AppointmentFact):
         causation = str(cause.causation_id) if cause else None
         history.add(

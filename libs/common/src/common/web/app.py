@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from time import perf_counter
 from typing import Any, Final
@@ -17,12 +17,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from common import telemetry
 from common.clock import Clock
-from common.db import Direct, Sessions, Wakes
+from common.db import Direct, Sessions
 from common.settings import Environment
 from common.telemetry import Metrics
+from common.wake import Changes, Wake
 from common.web import openapi, problems
 from common.web.auth import Verifier
 from common.web.problems import Problem
+from common.web.progress import Progress
 from common.web.rights import Rights
 from common.web.schemas import In, Out
 
@@ -62,7 +64,7 @@ def base_app(  # noqa: PLR0913 - the whole of what an HTTP process is made of
     verifier: Verifier,
     cursor_key: bytes,
     rights: Rights | None,
-    wake: Wakes | None = None,
+    wake: Wake | None = None,
     lifespan: Lifespan | None = None,
     about: openapi.About | None = None,
 ) -> FastAPI:
@@ -75,6 +77,8 @@ def base_app(  # noqa: PLR0913 - the whole of what an HTTP process is made of
     app.state.cursor_key = cursor_key
     app.state.rights = rights
     app.state.wake = wake
+    changes = wake.changes if wake else Changes()
+    app.state.progress = Progress(sessions, changes, app.state.stopping)
 
     async def database() -> list[str]:
         async with asyncio.timeout(_READY_SECONDS), sessions() as session:
@@ -103,11 +107,12 @@ def _app(
         # Routes are tried one after the other: these two, which nobody is in a hurry for, come last.
         routes = app.router.routes
         routes[:] = routes[2:] + routes[:2]
-        if lifespan is None:
+        async with AsyncExitStack() as running:
+            if hasattr(app.state, "progress"):  # an API; a worker's app has nobody who waits
+                await running.enter_async_context(app.state.progress.sweeping())
+            if lifespan is not None:
+                await running.enter_async_context(lifespan(app))
             yield
-        else:
-            async with lifespan(app):
-                yield
         app.state.stopping.set()
 
     app = FastAPI(

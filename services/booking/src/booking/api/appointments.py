@@ -32,21 +32,22 @@ from booking.domain.reasons import REASONS
 from booking.models import Appointment
 from booking.usecases import appointments, reading, requests
 from common.crypto import Keyring
-from common.db import Sessions
-from common.web import pages, progress
+from common.web import pages
 from common.web.access import Access, AccessDep
 from common.web.auth import Caller
-from common.web.deps import Cursor, CursorKey, Limit, Now, Prefer, Reading, SessionsDep, Transaction
+from common.web.deps import Cursor, CursorKey, Limit, Now, Prefer, Reading, Transaction
 from common.web.idempotency import IdempotencyKey
 from common.web.openapi import bounded
 from common.web.problems import responses
+from common.web.progress import Progress, ProgressDep, last_event_id, no_more_events
 from common.web.rights import NotSeen
 
 router = APIRouter(prefix="/booking/v1", tags=["appointments"])
 
 _RETRY_AFTER: Final = "1"
 _EVENT_STREAM: Final[dict[int | str, dict[str, Any]]] = {
-    200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
+    200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}},
+    204: {"description": "Nothing more will come: the client has every fact. Do not connect again."},
 }
 
 
@@ -56,6 +57,7 @@ async def request_appointment(
     key: IdempotencyKey,
     caller: PatientCaller,
     desk: DeskDep,
+    waiting: ProgressDep,
     now: Now,
     prefer: Prefer,
     response: Response,
@@ -65,7 +67,7 @@ async def request_appointment(
     if requested.fields and not prefer:
         response.headers["Retry-After"] = _RETRY_AFTER
         return AppointmentRead.new(requested, reason_code=body.reason_code)
-    await _settled(desk.sessions, requested.appointment_id, prefer)
+    await _settled(waiting, requested.appointment_id, prefer)
     async with desk.sessions() as session:
         return await _told(session, desk.keyring, requested.appointment_id, caller, response)
 
@@ -108,43 +110,41 @@ async def read_appointment(
     caller: ReaderCaller,
     may: AccessDep,
     keyring: KeyringDep,
-    sessions: SessionsDep,
+    waiting: ProgressDep,
     prefer: Prefer,
     response: Response,
 ) -> AppointmentRead:
     """With `Prefer: wait=N` it answers once a request is decided or waits for the patient."""
-    async with sessions.begin() as session:  # no connection is held while we wait
+    async with waiting.sessions.begin() as session:  # no connection is held while we wait
         await _log_reading(session, may, appointment_id)
     if prefer:
-        await _settled(sessions, appointment_id, prefer)
-    async with sessions() as session:
+        await _settled(waiting, appointment_id, prefer)
+    async with waiting.sessions() as session:
         return await _told(session, keyring, appointment_id, caller, response)
 
 
 @router.get(
     "/appointments/{appointment_id}/events",
     response_class=StreamingResponse,
-    responses=responses(404) | _EVENT_STREAM,
+    responses=responses(404, 429) | _EVENT_STREAM,
 )
 async def stream_appointment(
     appointment_id: UUID,
     request: Request,
     may: AccessDep,
-    sessions: SessionsDep,
+    waiting: ProgressDep,
+    now: Now,
     _: ReaderCaller,
     __: Annotated[str | None, Header(alias="Last-Event-ID")] = None,
-) -> StreamingResponse:
-    """Server-sent events: the facts of the appointment, from `Last-Event-ID` on."""
-    last = progress.last_event_id(request)
-    async with sessions() as session:
+) -> Response:
+    """Server-sent events: the facts of the appointment, from `Last-Event-ID` on. 204 when none will come."""
+    last = last_event_id(request)
+    async with waiting.sessions() as session:
         await may.rights.may_see_appointment(session, may.caller, appointment_id)
-    return progress.event_stream(
-        sessions,
-        appointment_id,
-        last,
-        ended=lambda _: False,  # payers answer weeks later: there is no last fact
-        stopping=request.app.state.stopping,
-    )
+        if last and await reading.has_all_facts(session, appointment_id, last_fact_id=last, now=now):
+            return no_more_events()
+    # payers answer weeks after the visit: no fact is known to be the last one
+    return waiting.stream(appointment_id, last, account=may.caller.subject)
 
 
 @router.post("/appointments/{appointment_id}/cancellation", responses=responses(404, 409))
@@ -258,8 +258,8 @@ async def _log_reading(session: AsyncSession, may: Access, appointment_id: UUID)
     )
 
 
-async def _settled(sessions: Sessions, appointment_id: UUID, seconds: float) -> None:
+async def _settled(waiting: Progress, appointment_id: UUID, seconds: float) -> None:
     async def check(session: AsyncSession) -> bool | None:
         return await reading.is_settled(session, appointment_id)
 
-    await progress.wait_until(sessions, check, seconds)
+    await waiting.wait_until(check, seconds, about=appointment_id)

@@ -1,8 +1,8 @@
 """What is read together: an appointment with its progress, and who meets whom."""
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import NamedTuple
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -11,15 +11,18 @@ from booking import store
 from booking.domain.ages import LEGAL_ZONE
 from booking.domain.cancellation import Party
 from booking.domain.identity import Identity
-from booking.domain.lifecycle import Status
+from booking.domain.lifecycle import FINAL, Status
 from booking.domain.reasons import REASONS, Reason
 from booking.models import Appointment, Patient, Practitioner
 from booking.usecases.patients import identity_of
 from booking.usecases.requests import REASON
 from common import vault
 from common.crypto import Keyring
+from common.messaging import history
 from common.messaging.tables import HistoryRow
 from common.web.auth import Caller
+
+_FACTS_FOLLOW_FOR: Final = timedelta(hours=1)
 
 
 class Told(NamedTuple):
@@ -46,6 +49,21 @@ async def find_told(
     code = await _reason_code(session, keyring, seen.appointment) if clinical else None
     facts = await store.list_history(session, [appointment_id])
     return Told(seen.appointment, facts[appointment_id], code)
+
+
+async def has_all_facts(
+    session: AsyncSession, appointment_id: UUID, *, last_fact_id: int, now: datetime
+) -> bool:
+    """True when a client that has this fact has them all: there was no visit, and that is an hour ago.
+
+    Payment tells what it releases or charges within minutes of the end.
+    """
+    appointment = await store.find_appointment(session, appointment_id)
+    if appointment is None or appointment.status not in FINAL - {Status.COMPLETED}:
+        return False
+    if appointment.ended_at is None or now - appointment.ended_at < _FACTS_FOLLOW_FOR:
+        return False
+    return not await history.after(session, appointment_id, last_fact_id, 1)
 
 
 async def is_settled(session: AsyncSession, appointment_id: UUID) -> bool | None:

@@ -8,10 +8,9 @@ from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from claims.usecases.means import Means
-from common.db import Sessions
-from common.web import progress
 from common.web.access import Access
 from common.web.auth import Caller, Role
+from common.web.progress import Progress
 
 
 async def _means(request: Request) -> Means:
@@ -29,13 +28,13 @@ def sees_reasons(caller: Caller) -> bool:
 
 async def wait_for(
     access: Access,
-    sessions: Sessions,
+    progress: Progress,
     appointment_id: UUID,
     check: Callable[[AsyncSession], Awaitable[Any]],
     seconds: float,
 ) -> None:
     """`Prefer: wait` for whoever may see the appointment, without a connection in between."""
     if seconds > 0:
-        async with sessions() as session:
+        async with progress.sessions() as session:
             await access.rights.may_see_appointment(session, access.caller, appointment_id)
-        await progress.wait_until(sessions, check, seconds)
+        await progress.wait_until(check, seconds, about=appointment_id)

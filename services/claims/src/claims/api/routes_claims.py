@@ -13,9 +13,10 @@ from common.messaging import history
 from common.web import idempotency, pages
 from common.web.access import AccessDep
 from common.web.auth import CallerDep, Role, requires
-from common.web.deps import Cursor, CursorKey, Limit, Now, Prefer, SessionsDep, Transaction
+from common.web.deps import Cursor, CursorKey, Limit, Now, Prefer, Transaction
 from common.web.idempotency import IdempotencyKey
 from common.web.problems import responses
+from common.web.progress import ProgressDep
 
 router = APIRouter(prefix="/claims/v1", tags=["claims"])
 
@@ -26,11 +27,11 @@ async def read_care_act(
     access: AccessDep,
     means: MeansDep,
     transaction: Transaction,
-    sessions: SessionsDep,
+    progress: ProgressDep,
     prefer: Prefer,
 ) -> CareActRead:
     """The final price and the claims. 404 with Retry-After until the consultation is priced."""
-    await wait_for(access, sessions, appointment_id, lambda s: store.find_care_act(s, appointment_id), prefer)
+    await wait_for(access, progress, appointment_id, lambda s: store.find_care_act(s, appointment_id), prefer)
     patient_id = await reading.find_patient_of(transaction, appointment_id)
     await access.appointment(
         transaction, appointment_id, patient_id=patient_id, what="care-act", purpose="billing"

@@ -13,9 +13,10 @@ from claims.usecases.statements import CoverageImpossible, IdentifierRefused, in
 from common.errors import at_field
 from common.web.access import AccessDep
 from common.web.auth import CallerDep
-from common.web.deps import Now, Prefer, SessionsDep, Transaction
+from common.web.deps import Now, Prefer, Transaction
 from common.web.openapi import bounded
 from common.web.problems import problem, responses
+from common.web.progress import ProgressDep
 
 router = APIRouter(prefix="/claims/v1", tags=["quotes"])
 
@@ -84,12 +85,12 @@ async def read_quote(
     access: AccessDep,
     means: MeansDep,
     transaction: Transaction,
-    sessions: SessionsDep,
+    progress: ProgressDep,
     prefer: Prefer,
 ) -> QuoteRead:
     """The latest revision. 404 with Retry-After until the first one; `Prefer: wait=N` waits for it."""
     await wait_for(
-        access, sessions, appointment_id, lambda s: store.find_last_revision(s, appointment_id), prefer
+        access, progress, appointment_id, lambda s: store.find_last_revision(s, appointment_id), prefer
     )
     await _see(access, transaction, appointment_id, what="quote")
     quote, result = await reading.latest_quote(transaction, means, appointment_id)

@@ -7,10 +7,9 @@ from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from common.crypto import Keyring
-from common.db import Sessions
-from common.web import progress
 from common.web.access import Access
 from common.web.auth import Caller, Role, requires
+from common.web.progress import Progress
 from documents import store
 from documents.domain.visits import DocumentStatus, Visit, may_be_written_about
 from documents.storage import Storage
@@ -40,9 +39,9 @@ def rpps_of(caller: Caller) -> str:
     return caller.rpps
 
 
-async def wait_for_visit(sessions: Sessions, access: Access, appointment_id: UUID, *, seconds: float) -> None:
+async def wait_for_visit(progress: Progress, access: Access, appointment_id: UUID, *, seconds: float) -> None:
     """`Prefer: wait` of somebody who may see the appointment: until one may write about it, or it ended."""
-    async with sessions() as session:
+    async with progress.sessions() as session:
         await access.rights.may_see_appointment(session, access.caller, appointment_id)
 
     async def ready(session: AsyncSession) -> bool | None:
@@ -51,14 +50,14 @@ async def wait_for_visit(sessions: Sessions, access: Access, appointment_id: UUI
             return None
         return True if may_be_written_about(stream.visit) or stream.visit is Visit.ENDED else None
 
-    await progress.wait_until(sessions, ready, seconds)
+    await progress.wait_until(ready, seconds, about=appointment_id)
 
 
-async def wait_for_file(sessions: Sessions, document_id: UUID, *, seconds: float) -> None:
+async def wait_for_file(progress: Progress, document_id: UUID, *, seconds: float) -> None:
     """Until the document is drawn, or given up."""
 
     async def drawn(session: AsyncSession) -> bool | None:
         row = await store.find_document(session, document_id)
         return True if row is None or row.status is not DocumentStatus.REQUESTED else None
 
-    await progress.wait_until(sessions, drawn, seconds)
+    await progress.wait_until(drawn, seconds, about=document_id)

@@ -10,6 +10,7 @@ from common.web import pages
 from common.web.access import AccessDep, record
 from common.web.deps import Cursor, CursorKey, Limit, Now, Prefer, SessionsDep, Transaction
 from common.web.problems import problem, responses
+from common.web.progress import ProgressDep
 from documents import store
 from documents.api.auth import KeyringDep, StorageDep, wait_for_file
 from documents.api.schemas import DocumentPage, DocumentRead
@@ -58,15 +59,15 @@ async def read_document(
     access: AccessDep,
     keyring: KeyringDep,
     transaction: Transaction,
-    sessions: SessionsDep,
+    progress: ProgressDep,
     wait: Prefer,
 ) -> DocumentRead:
     """`Prefer: wait` waits while it is being drawn."""
     if wait:
-        async with sessions() as session:
+        async with progress.sessions() as session:
             row = await _found(session, document_id)
             await access.rights.may_see_patient(session, access.caller, row.patient_id)
-        await wait_for_file(sessions, document_id, seconds=wait)
+        await wait_for_file(progress, document_id, seconds=wait)
     row = await _found(transaction, document_id)
     await access.patient(transaction, row.patient_id, what="document", purpose="care")
     return DocumentRead.of(row, url=await writing.open_url(transaction, keyring, row))

@@ -9,12 +9,12 @@ from fastapi import APIRouter, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from common.crypto import Keyring
-from common.db import Sessions
 from common.web import idempotency
 from common.web.access import Access, AccessDep, record
-from common.web.deps import Now, Prefer, SessionsDep
+from common.web.deps import Now, Prefer
 from common.web.idempotency import IdempotencyKey, Key
 from common.web.problems import responses
+from common.web.progress import Progress, ProgressDep
 from documents import store
 from documents.api.auth import KeyringDep, Practitioner, rpps_of, wait_for_file, wait_for_visit
 from documents.api.schemas import DocumentRead, PrescriptionCreate, ReportCreate
@@ -37,7 +37,7 @@ class Asked:
     access: Access
     key: Key
     keyring: Keyring
-    sessions: Sessions
+    progress: Progress
     wait: float
     now: datetime
 
@@ -50,13 +50,13 @@ async def create_prescription(
     access: AccessDep,
     key: IdempotencyKey,
     keyring: KeyringDep,
-    sessions: SessionsDep,
+    progress: ProgressDep,
     now: Now,
     wait: Prefer,
     response: Response,
 ) -> DocumentRead:
     """By the practitioner of the consultation, once it began. `Prefer: wait` waits for the file."""
-    asked = Asked(appointment_id, "prescription", access, key, keyring, sessions, wait, now)
+    asked = Asked(appointment_id, "prescription", access, key, keyring, progress, wait, now)
     rpps, content = rpps_of(caller), body.content()
     return await _written(
         asked,
@@ -75,13 +75,13 @@ async def create_report(
     access: AccessDep,
     key: IdempotencyKey,
     keyring: KeyringDep,
-    sessions: SessionsDep,
+    progress: ProgressDep,
     now: Now,
     wait: Prefer,
     response: Response,
 ) -> DocumentRead:
     """The consultation report, for the patient and the regular doctor."""
-    asked = Asked(appointment_id, "consultation-report", access, key, keyring, sessions, wait, now)
+    asked = Asked(appointment_id, "consultation-report", access, key, keyring, progress, wait, now)
     rpps, content = rpps_of(caller), body.content()
     return await _written(
         asked,
@@ -93,9 +93,9 @@ async def create_report(
 async def _written(asked: Asked, write: Write, response: Response) -> DocumentRead:
     """One transaction; then, after its commit, the wait for the file."""
     if asked.wait:
-        await wait_for_visit(asked.sessions, asked.access, asked.appointment_id, seconds=asked.wait)
+        await wait_for_visit(asked.progress, asked.access, asked.appointment_id, seconds=asked.wait)
     patient_id = await _allowed(asked)
-    async with asked.sessions.begin() as session:
+    async with asked.progress.sessions.begin() as session:
         if patient_id is not None:
             record(
                 session,
@@ -114,13 +114,13 @@ async def _written(asked: Asked, write: Write, response: Response) -> DocumentRe
             )
         else:
             document_id = UUID(earlier)
-    await wait_for_file(asked.sessions, document_id, seconds=asked.wait)
+    await wait_for_file(asked.progress, document_id, seconds=asked.wait)
     return await _read(asked, document_id, response)
 
 
 async def _allowed(asked: Asked) -> UUID | None:
     """Before the transaction, which must not be rolled back while booking is asked. Raises NotSeen."""
-    async with asked.sessions() as session:
+    async with asked.progress.sessions() as session:
         stream = await store.find_stream(session, asked.appointment_id)
         patient_id = None if stream is None else stream.patient_id
         await asked.access.appointment(
@@ -130,7 +130,7 @@ async def _allowed(asked: Asked) -> UUID | None:
 
 
 async def _read(asked: Asked, document_id: UUID, response: Response) -> DocumentRead:
-    async with asked.sessions() as session:
+    async with asked.progress.sessions() as session:
         row = await store.find_document(session, document_id)
         if row is None:
             raise AppointmentNotFound("no such document")

@@ -7,15 +7,14 @@ from uuid import UUID
 from fastapi import APIRouter
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from common.db import Sessions
 from common.money import Cents
 from common.web import idempotency
 from common.web.auth import Caller, CallerDep, Role, requires
-from common.web.deps import Now, Prefer, Reading, SessionsDep
+from common.web.deps import Now, Prefer, Reading
 from common.web.idempotency import IdempotencyKey
 from common.web.openapi import bounded
 from common.web.problems import responses
-from common.web.progress import wait_until
+from common.web.progress import Progress, ProgressDep
 from payment import store
 from payment.api.auth import check_payer, may_read, not_found
 from payment.api.schemas import (
@@ -38,20 +37,20 @@ Refunder = Annotated[Caller, requires(Role.SUPPORT, Role.ADMINISTRATOR)]
 
 @router.get("/{appointment_id}", responses=responses(404))
 async def read_payment(
-    appointment_id: UUID, caller: CallerDep, sessions: SessionsDep, wait: Prefer
+    appointment_id: UUID, caller: CallerDep, progress: ProgressDep, wait: Prefer
 ) -> PaymentRead:
     """404 until the first event of the appointment has come; `Prefer: wait` waits for a hold's outcome."""
-    return await _read(sessions, appointment_id, caller, seconds=wait)
+    return await _read(progress, appointment_id, caller, seconds=wait)
 
 
-async def _read(sessions: Sessions, appointment_id: UUID, caller: Caller, *, seconds: float) -> PaymentRead:
+async def _read(progress: Progress, appointment_id: UUID, caller: Caller, *, seconds: float) -> PaymentRead:
     async def decided(session: AsyncSession) -> PaymentRead | None:
         payment = await _find(session, appointment_id, caller)
         return payment if payment is not None and payment.status in FINAL_FOR_NOW else None
 
-    found = await wait_until(sessions, decided, seconds)
+    found = await progress.wait_until(decided, seconds, about=appointment_id)
     if found is None:
-        async with sessions() as session:
+        async with progress.sessions() as session:
             found = await _find(session, appointment_id, caller)
     if found is None:
         raise not_found()
@@ -73,18 +72,18 @@ async def accept_price(
     accepted: PriceAcceptanceCreate,
     caller: Patient,
     key: IdempotencyKey,
-    sessions: SessionsDep,
+    progress: ProgressDep,
     now: Now,
     wait: Prefer,
 ) -> PaymentRead:
     """The patient accepts an advance above what the preview or the hold was for."""
-    async with sessions.begin() as session:
+    async with progress.sessions.begin() as session:
         await check_payer(session, caller, appointment_id)
         if await idempotency.begin(session, key, now=now) is None:
             stream = await store.lock_known_stream(session, appointment_id)
             await cards.accept_price(session, stream, Cents(accepted.advance_cents), now=now)
             await _finish(session, key, appointment_id, now=now)
-    return await _read(sessions, appointment_id, caller, seconds=wait)
+    return await _read(progress, appointment_id, caller, seconds=wait)
 
 
 @router.post("/{appointment_id}/card", responses=responses(404, 409))
@@ -93,18 +92,18 @@ async def choose_card(
     choice: CardChoiceCreate,
     caller: Patient,
     key: IdempotencyKey,
-    sessions: SessionsDep,
+    progress: ProgressDep,
     now: Now,
     wait: Prefer,
 ) -> PaymentRead:
     """The answer to `card-missing`: the hold is tried with this card."""
-    async with sessions.begin() as session:
+    async with progress.sessions.begin() as session:
         await check_payer(session, caller, appointment_id)
         if await idempotency.begin(session, key, now=now) is None:
             stream = await store.lock_known_stream(session, appointment_id)
             await cards.choose_card(session, stream, choice.card_id, now=now)
             await _finish(session, key, appointment_id, now=now)
-    return await _read(sessions, appointment_id, caller, seconds=wait)
+    return await _read(progress, appointment_id, caller, seconds=wait)
 
 
 async def _finish(session: AsyncSession, key: IdempotencyKey, reference: UUID, *, now: datetime) -> None:
@@ -117,30 +116,30 @@ async def create_refund(
     refund: RefundCreate,
     _: Refunder,
     key: IdempotencyKey,
-    sessions: SessionsDep,
+    progress: ProgressDep,
     now: Now,
     wait: Prefer,
 ) -> RefundRead:
     """Gives back a part of what was captured or charged; never more than is left of it."""
-    async with sessions.begin() as session:
+    async with progress.sessions.begin() as session:
         earlier = await idempotency.begin(session, key, now=now)
         if earlier is None:
             amount = Cents(refund.amount_cents)
             row = await refunds.ask_refund(session, appointment_id, amount_cents=amount, now=now)
             earlier = str(row.id)
             await idempotency.finish(session, key, status=201, reference=earlier, now=now)
-    return await _refund(sessions, UUID(earlier), seconds=wait)
+    return await _refund(progress, UUID(earlier), seconds=wait)
 
 
-async def _refund(sessions: Sessions, refund_id: UUID, *, seconds: float) -> RefundRead:
+async def _refund(progress: Progress, refund_id: UUID, *, seconds: float) -> RefundRead:
     async def made(session: AsyncSession) -> RefundRead | None:
         row = await store.get_refund(session, refund_id)
         return None if row.status is RefundStatus.PENDING else RefundRead.of(row)
 
-    found = await wait_until(sessions, made, seconds)
+    found = await progress.wait_until(made, seconds, about=refund_id)
     if found is not None:
         return found
-    async with sessions() as session:
+    async with progress.sessions() as session:
         return RefundRead.of(await store.get_refund(session, refund_id))
 
 

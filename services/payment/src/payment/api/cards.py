@@ -7,15 +7,14 @@ from uuid import UUID
 from fastapi import APIRouter, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from common.db import Sessions
 from common.money import Cents
 from common.web import idempotency
 from common.web.auth import Caller, Role, requires
-from common.web.deps import Now, Prefer, Reading, SessionsDep, Transaction
+from common.web.deps import Now, Prefer, Reading, Transaction
 from common.web.idempotency import IdempotencyKey
 from common.web.openapi import bounded
 from common.web.problems import responses
-from common.web.progress import wait_until
+from common.web.progress import Progress, ProgressDep
 from payment import store
 from payment.api.schemas import CardCreate, CardList, CardRead
 from payment.models import CardStatus
@@ -28,12 +27,12 @@ Patient = Annotated[Caller, requires(Role.PATIENT)]
 
 @router.post("", status_code=201, responses=responses(404, 409))
 async def add_card(
-    card: CardCreate, caller: Patient, key: IdempotencyKey, sessions: SessionsDep, now: Now, wait: Prefer
+    card: CardCreate, caller: Patient, key: IdempotencyKey, progress: ProgressDep, now: Now, wait: Prefer
 ) -> CardRead:
     """Saves a token of the card provider. With `Prefer: wait` it answers once the provider has spoken."""
-    async with sessions.begin() as session:
+    async with progress.sessions.begin() as session:
         card_id = await _add(session, card, caller, key, now)
-    return await _read(sessions, card_id, caller, seconds=wait)
+    return await _read(progress, card_id, caller, seconds=wait)
 
 
 async def _add(
@@ -55,15 +54,15 @@ async def _add(
     return row.id
 
 
-async def _read(sessions: Sessions, card_id: UUID, caller: Caller, *, seconds: float) -> CardRead:
+async def _read(progress: Progress, card_id: UUID, caller: Caller, *, seconds: float) -> CardRead:
     async def saved(session: AsyncSession) -> CardRead | None:
         card = await cards.get_card(session, card_id, account_id=caller.subject)
         return None if card.status is CardStatus.SAVING else CardRead.of(card)
 
-    found = await wait_until(sessions, saved, seconds)
+    found = await progress.wait_until(saved, seconds, about=card_id)
     if found is not None:
         return found
-    async with sessions() as session:
+    async with progress.sessions() as session:
         return CardRead.of(await cards.get_card(session, card_id, account_id=caller.subject))
 
 
@@ -74,9 +73,9 @@ async def list_cards(caller: Patient, session: Reading) -> CardList:
 
 
 @router.get("/{card_id}", responses=responses(404))
-async def read_card(card_id: UUID, caller: Patient, sessions: SessionsDep, wait: Prefer) -> CardRead:
+async def read_card(card_id: UUID, caller: Patient, progress: ProgressDep, wait: Prefer) -> CardRead:
     """With `Prefer: wait` it answers once the provider has spoken."""
-    return await _read(sessions, card_id, caller, seconds=wait)
+    return await _read(progress, card_id, caller, seconds=wait)
 
 
 @router.delete("/{card_id}", status_code=204, responses=responses(404))

@@ -12,6 +12,7 @@ from common.events.payment import RefundMadeV1
 from common.ids import uuid7
 from common.messaging import outbox, tasks
 from common.money import Cents
+from common.transaction import note_change
 from payment import store
 from payment.domain import ledger
 from payment.domain.holds import HoldStatus
@@ -89,6 +90,7 @@ async def observe_refund(session: AsyncSession, stream: Stream, reference: str, 
     if refund is None or refund.status is RefundStatus.MADE:
         return
     refund.status, refund.made_at = RefundStatus.MADE, now
+    note_change(session, refund.id)
     if refund.hold_id is not None:
         hold = await store.get_hold(session, refund.hold_id)
         hold.refunded_cents = Cents(hold.refunded_cents + refund.amount_cents)
@@ -109,3 +111,4 @@ async def refuse_refund(session: AsyncSession, refund_id: UUID) -> None:
     refund = await store.get_refund(session, refund_id)
     if refund.status is RefundStatus.PENDING:
         refund.status = RefundStatus.FAILED
+        note_change(session, refund.id)
