@@ -423,9 +423,9 @@ async def test_money_taken_back_after_the_payment(paying_world, payers, client, 
     assert kinds[-2:] == ["leg-paid", "leg-reversed"]
 
 
-@pytest.mark.parametrize(("cents", "left"), [(None, 0), (500, 1250)])
+@pytest.mark.parametrize(("cents", "left", "state"), [(None, 0, "reversed"), (500, 1250, "partially-paid")])
 async def test_money_taken_back_long_after_the_payment(
-    paying_world, payers, client, given_coverage, cents, left
+    paying_world, payers, client, given_coverage, cents, left, state
 ) -> None:
     facts = Facts()
     await given_coverage(facts, **COVERED)
@@ -440,7 +440,7 @@ async def test_money_taken_back_long_after_the_payment(
 
     assert (paid["state"], taken.status_code) == ("paid", 202)
     [leg] = (await read_care_act(client, facts))["legs"]
-    assert (leg["state"], leg["paid_cents"], leg["reversed_cents"]) == ("reversed", left, 1750 - left)
+    assert (leg["state"], leg["paid_cents"], leg["reversed_cents"]) == (state, left, 1750 - left)
     kind, told = (await paying_world.published(facts.appointment_id))[-1]
     assert (kind, told["reversed_cents"]) == ("leg-reversed", 1750 - left)
 
@@ -497,8 +497,8 @@ async def test_what_does_not_add_up_is_refused_and_posts_nothing(world, given_co
 
     states = await imported(
         world,
-        answer_to(leg, submission, ReturnKind.PAYMENT, number=1, amount_cents=Cents(1751)),
-        answer_to(leg, submission, ReturnKind.PAYMENT, number=2, amount_cents=None),
+        answer_to(leg, submission, ReturnKind.REVERSAL, number=1, amount_cents=Cents(0)),
+        answer_to(leg, submission, ReturnKind.PAYMENT, number=2, amount_cents=Cents(-1)),
         answer_to(leg, submission, ReturnKind.PAYMENT, number=3, invoice_no="999999999"),
         answer_to(leg, submission, ReturnKind.REJECT, number=4, code="oops"),
         answer_to(leg, submission, ReturnKind.ACKNOWLEDGEMENT, number=5, batch_id=UUID(int=9), accepted=True),

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from claims.domain.return_file import MOST_BYTES, write
 from claims.domain.returns import PayerReturn, ReturnKind
-from claims.models import Balance, Leg, LineState, Posting, ReturnLine, Submission
+from claims.models import Balance, CareAct, Leg, LineState, Posting, ReturnLine, Submission
 from claims.usecases import batches
 from claims.usecases.returns_files import import_lines
 from common.messaging.tables import OutboxRow
@@ -76,6 +76,12 @@ async def states_of(world) -> list[tuple[str, int, int]]:
     async with world.sessions() as session:
         rows = await session.scalars(select(Leg).order_by(Leg.invoice_no))
         return [(leg.state.value, leg.paid_cents, leg.reversed_cents) for leg in rows]
+
+
+async def leg_shown(client, sent: tuple[Leg, Submission]) -> dict[str, Any]:
+    answer = await client.get(f"/appointments/{sent[0].appointment_id}/care-act", headers=SUPPORT)
+    [leg] = answer.json()["legs"]
+    return leg
 
 
 async def given_sent_to_both(world, given_coverage) -> dict[str, list[tuple[Leg, Submission]]]:
@@ -214,8 +220,8 @@ async def test_the_books_that_files_of_two_payers_end_in(world, client, given_co
         ("reversed", 0, 750, None),
         ("rejected", 0, 0, "7001-001"),
         ("paid", 1750, 0, None),
-        ("reversed", 1500, 200, None),
-        ("reversed", 1250, 500, None),
+        ("partially-paid", 1500, 200, None),
+        ("partially-paid", 1250, 500, None),
         ("paid", 1750, 1750, None),
         ("rejected", 0, 0, "0250-050"),
     ]
@@ -287,7 +293,7 @@ async def test_a_line_kept_without_biller_and_answer_is_compared_by_the_rest(
     assert [each["field"] for each in other.json()["lines"]] == ["cents"]
 
 
-async def test_a_second_payment_waits_in_sight_until_the_first_is_taken_back(
+async def test_a_second_payment_is_owed_back_until_the_first_is_taken_back(
     world, client, given_coverage
 ) -> None:
     [sent] = await given_sent(world, given_coverage)
@@ -298,14 +304,109 @@ async def test_a_second_payment_waits_in_sight_until_the_first_is_taken_back(
 
     answers = [(await upload(client, each)).json() for each in files[:2]]
 
-    assert [each["lines"][0]["outcome"] for each in answers] == ["applied", "waiting"]
+    assert [each["lines"][0]["outcome"] for each in answers] == ["applied", "applied"]
     assert await states_of(world) == [("paid", 1750, 0)]
+    assert (await leg_shown(client, sent))["owed_back_cents"] == 1750
     story = await client.get(f"/appointments/{sent[0].appointment_id}/story", headers=SUPPORT)
     told = [(each["state"], each["amount_cents"], each["reason"]) for each in story.json()["items"]]
-    assert ("waiting", 1750, "reversal") in told
+    assert told[-1] == ("paid", 1750, "owed-back-to-the-payer")
     await upload(client, files[2])
     assert await states_of(world) == [("paid", 1750, 1750)]
+    assert (await leg_shown(client, sent))["owed_back_cents"] == 0
     assert [kind for _, kind, _ in await ledger_of(world)] == ["payment", "payment", "reversal"]
+
+
+async def test_a_payment_above_the_claim_pays_it_and_the_rest_is_owed_back(
+    world, client, given_coverage
+) -> None:
+    [sent] = await given_sent(world, given_coverage)
+    part = line(1, ReturnKind.PAYMENT, sent, amount_cents=Cents(1000))
+    more = line(2, ReturnKind.PAYMENT, sent, amount_cents=Cents(751))
+
+    answer = await upload(client, write(uuid4(), FUND, [part, more]))
+
+    assert answer.json()["applied"] == 2, answer.text
+    leg = await leg_shown(client, sent)
+    assert (leg["state"], leg["paid_cents"], leg["owed_back_cents"]) == ("paid", 1750, 1)
+    period = {"from": "2029-01-01", "to": "2031-12-31"}
+    async with world.sessions() as session:
+        act = await session.get_one(CareAct, sent[0].care_act_id)
+    url = f"/practitioners/{act.practitioner_id}/statement"
+    statement = (await client.get(url, params=period, headers=ADMINISTRATOR)).json()
+    assert (statement["paid_cents"], statement["owed_back_cents"]) == (1750, 1)
+
+
+async def test_one_cent_too_much_leaves_no_claim_unpaid(world, client, given_coverage) -> None:
+    [sent] = await given_sent(world, given_coverage)
+    payment = line(1, ReturnKind.PAYMENT, sent, amount_cents=Cents(1751))
+
+    await upload(client, write(uuid4(), FUND, [payment]))
+
+    leg = await leg_shown(client, sent)
+    assert (leg["state"], leg["paid_cents"], leg["owed_back_cents"]) == ("paid", 1750, 1)
+
+
+async def test_a_bank_line_above_the_only_claim_of_its_batch_pays_it(world, client, given_coverage) -> None:
+    [sent] = await given_sent(world, given_coverage)
+    bank = line(1, ReturnKind.TRANSFER, sent, invoice_no=None, amount_cents=Cents(1751))
+
+    await upload(client, write(uuid4(), FUND, [bank]))
+
+    leg = await leg_shown(client, sent)
+    assert (leg["state"], leg["paid_cents"], leg["owed_back_cents"]) == ("paid", 1750, 1)
+
+
+async def test_a_payment_of_nothing_says_why(world, client, given_coverage) -> None:
+    [sent] = await given_sent(world, given_coverage)
+    nothing = line(1, ReturnKind.PAYMENT, sent, amount_cents=Cents(0), code="0450-072")
+
+    answer = await upload(client, write(uuid4(), FUND, [nothing]))
+
+    assert answer.json()["applied"] == 1, answer.text
+    leg = await leg_shown(client, sent)
+    shown = (leg["state"], leg["paid_cents"], leg["paid_less_code"])
+    assert shown == ("partially-paid", 0, "0450-072")
+    assert await ledger_of(world) == []
+    rest = line(1, ReturnKind.PAYMENT, sent, amount_cents=Cents(1750))
+    await upload(client, write(uuid4(), FUND, [rest]))
+    leg = await leg_shown(client, sent)
+    assert (leg["state"], leg["paid_cents"], leg["paid_less_code"]) == ("paid", 1750, None)
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+async def test_paid_taken_back_and_paid_again_with_less_is_a_part_payment(
+    world, client, given_coverage, order
+) -> None:
+    [sent] = await given_sent(world, given_coverage)
+    items = [
+        line(1, ReturnKind.PAYMENT, sent, amount_cents=Cents(1750)),
+        line(2, ReturnKind.REVERSAL, sent, amount_cents=Cents(1750)),
+        line(3, ReturnKind.PAYMENT, sent, amount_cents=Cents(1700)),
+    ]
+
+    for position in order:
+        await upload(client, write(uuid4(), FUND, [items[position]]))
+
+    assert await states_of(world) == [("partially-paid", 1700, 1750)]
+
+
+async def test_money_that_a_payer_took_back_is_in_the_ageing_until_it_is_given_up(
+    world, client, given_coverage
+) -> None:
+    [sent] = await given_sent(world, given_coverage)
+    items = [
+        line(1, ReturnKind.PAYMENT, sent, amount_cents=Cents(1750)),
+        line(2, ReturnKind.REVERSAL, sent, amount_cents=Cents(1750)),
+    ]
+    await upload(client, write(uuid4(), FUND, items))
+
+    aged = (await client.get("/ageing", headers=SUPPORT)).json()["items"]
+    url = f"/appointments/{sent[0].appointment_id}/legs/{sent[0].id}/write-off"
+    given_up = await client.post(url, json={"reason": "below-threshold"}, headers=keyed(PRACTITIONER))
+
+    assert [(each["payer"], each["owed_cents"]) for each in aged] == [(FUND, 1750)]
+    assert (given_up.status_code, given_up.json()["state"]) == (200, "written-off")
+    assert (await client.get("/ageing", headers=SUPPORT)).json()["items"] == []
 
 
 async def test_a_line_that_fails_leaves_those_beside_it_alone(world, given_coverage) -> None:
@@ -397,7 +498,7 @@ async def test_a_bad_line_is_refused_with_field_and_rule_and_the_rest_is_process
     items = [
         line(1, ReturnKind.PAYMENT, sent, batch_id=uuid4(), amount_cents=Cents(1750)),
         acknowledged(2, (sent[0], Submission(batch_id=uuid4()))),
-        line(3, ReturnKind.PAYMENT, sent, amount_cents=Cents(1751)),
+        line(3, ReturnKind.PAYMENT, sent, amount_cents=None),
         line(4, ReturnKind.PAYMENT, sent, invoice_no="999999999", amount_cents=Cents(1)),
         line(5, ReturnKind.REJECT, sent, code="oops"),
         line(6, ReturnKind.PAYMENT, sent, attempt=7, amount_cents=Cents(1)),
@@ -415,7 +516,7 @@ async def test_a_bad_line_is_refused_with_field_and_rule_and_the_rest_is_process
     assert [(each["line"], each["field"], each["rule"]) for each in answer.json()["lines"]] == [
         (1, "batch_id", "unknown-batch"),
         (2, "batch_id", "unknown-batch"),
-        (3, "cents", "amount-above-claim"),
+        (3, "cents", "is-there-for-payment"),
         (4, "invoice_no", "unknown-invoice"),
         (5, "code", "no-reject-code"),
         (6, "attempt", "unknown-attempt"),
@@ -505,7 +606,7 @@ async def whole_file(world, given_coverage) -> str:
 @pytest.mark.parametrize(
     ("change", "field", "rule"),
     [
-        (lambda text: text[:-1], "end", "the-last-line-is-whole"),
+        (lambda text: text[:-2], "end", "adds-the-amounts-up"),
         (lambda text: text[: text.index("end;")], "end", "the-last-line-counts-the-file"),
         (lambda text: text[: text.index("2;payment")], "end", "the-last-line-counts-the-file"),
         (lambda text: text.replace("end;2;1750", "end;3;1750"), "end", "counts-the-lines"),
@@ -541,6 +642,39 @@ async def test_a_file_that_was_cut_or_does_not_add_up_is_refused_whole(
     async with world.sessions() as session:
         assert (await session.scalars(select(ReturnLine))).all() == []
     assert (await upload(client, text)).json()["applied"] == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text + "\n",
+        lambda text: text + "\r\n \t\r\n\n",
+        lambda text: text[:-1],
+        lambda text: "\ufeff" + text,
+        lambda text: text.replace("\n", "\r\n"),
+        lambda text: text.replace("\n", "\r"),
+        lambda text: text.replace("\n", "\n\n"),
+        lambda text: text.replace("\n", "  \n"),
+    ],
+    ids=[
+        "blank last line",
+        "blank last lines",
+        "no last line end",
+        "byte order mark",
+        "line ends of Windows",
+        "line ends of old Macs",
+        "blank lines",
+        "blanks at line ends",
+    ],
+)
+@pytest.mark.parametrize("encoded", [False, True], ids=["text", "base64"])
+async def test_a_file_is_read_where_nothing_is_lost(world, client, given_coverage, change, encoded) -> None:
+    text = change(await whole_file(world, given_coverage))
+    body = {"base64": base64.encodebytes(text.encode()).decode()} if encoded else {"text": text}
+
+    answer = await client.post("/returns-files", json=body, headers=ADMINISTRATOR)
+
+    assert (answer.status_code, answer.json().get("applied")) == (200, 2), answer.text
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 from claims.domain.leg import (
     MOVES,
     OUTSTANDING,
+    OWED,
     SENDABLE,
     LegMoveRefused,
     Move,
@@ -22,7 +23,7 @@ from common.money import Cents
 EXITS = {
     State.DRAFT: {State.RIGHTS_PENDING, State.READY, State.ABANDONED},
     State.RIGHTS_PENDING: {State.READY, State.FALLBACK_PATIENT, State.ABANDONED},
-    State.READY: {State.BATCHED, State.PAPER_FALLBACK},
+    State.READY: {State.BATCHED, State.PAPER_FALLBACK, State.WRITTEN_OFF},
     State.BATCHED: {State.SENT, State.READY},
     State.SENT: {State.ACKED, State.NACKED, State.ACK_TIMEOUT},
     State.ACKED: {
@@ -31,11 +32,12 @@ EXITS = {
         State.PAID,
         State.REJECTED,
         State.PAYMENT_LATE,
+        State.WRITTEN_OFF,
     },
-    State.NACKED: {State.BATCHED, State.PAPER_FALLBACK},
-    State.ACK_TIMEOUT: {State.BATCHED, State.PAPER_FALLBACK, State.ACKED},
-    State.ACCEPTED: {State.PAID, State.PARTIALLY_PAID, State.REVERSED, State.PAYMENT_LATE},
-    State.PAID: {State.REVERSED},
+    State.NACKED: {State.BATCHED, State.PAPER_FALLBACK, State.WRITTEN_OFF},
+    State.ACK_TIMEOUT: {State.BATCHED, State.PAPER_FALLBACK, State.ACKED, State.WRITTEN_OFF},
+    State.ACCEPTED: {State.PAID, State.PARTIALLY_PAID, State.REVERSED, State.PAYMENT_LATE, State.WRITTEN_OFF},
+    State.PAID: {State.REVERSED, State.PARTIALLY_PAID},
     State.PARTIALLY_PAID: {
         State.PAID,
         State.PARTIALLY_PAID,
@@ -52,10 +54,16 @@ EXITS = {
         State.DISPUTED,
     },
     State.CORRECTED: {State.READY},
-    State.PAYMENT_LATE: {State.PAID, State.PARTIALLY_PAID, State.REJECTED, State.DISPUTED},
+    State.PAYMENT_LATE: {State.PAID, State.PARTIALLY_PAID, State.REJECTED, State.DISPUTED, State.WRITTEN_OFF},
     State.FALLBACK_PATIENT: {State.PATIENT_PAID, State.WRITTEN_OFF},
     State.PAPER_FALLBACK: {State.PAID, State.PARTIALLY_PAID, State.WRITTEN_OFF},
-    State.REVERSED: {State.DISPUTED, State.PAID, State.REVERSED},
+    State.REVERSED: {
+        State.DISPUTED,
+        State.PAID,
+        State.PARTIALLY_PAID,
+        State.REVERSED,
+        State.WRITTEN_OFF,
+    },
     State.DISPUTED: {State.PAID, State.PARTIALLY_PAID, State.REVERSED, State.WRITTEN_OFF},
 }
 
@@ -91,6 +99,18 @@ def test_who_answers_an_invoice_has_received_it(state) -> None:
 def test_only_what_can_be_batched_is_sendable_and_only_what_is_answered_is_outstanding() -> None:
     assert {state for state in State if Move.BATCH in allowed(state)} == SENDABLE
     assert {state for state in OUTSTANDING if not allowed(state)} == set()
+
+
+# The platform itself moves these on, within one call or the two working days of an acknowledgement.
+ON_ITS_WAY = {State.BATCHED, State.SENT, State.CORRECTED}
+
+
+def test_whatever_waits_for_somebody_can_be_given_up() -> None:
+    given_up = {state for state in State if {Move.WRITE_OFF, Move.ABANDON} & allowed(state)}
+
+    assert OWED - given_up == ON_ITS_WAY
+    ends = {State.PAID, State.PATIENT_PAID, State.WRITTEN_OFF, State.ABANDONED}
+    assert set(State) - OWED == ends | {State.DRAFT, State.FALLBACK_PATIENT}
 
 
 @pytest.mark.parametrize(

@@ -302,8 +302,10 @@ class Leg(Base):
     released: Mapped[bool]  # false: the AMC's part waits until the fund has acknowledged its own
     attempt: Mapped[int]  # 0: never batched
     invoice_no: Mapped[str]
-    paid_cents: Mapped[Cents]  # payments less reversals
+    paid_cents: Mapped[Cents]  # payments less reversals, as far as the claim goes
+    owed_back_cents: Mapped[Cents] = mapped_column(server_default=text("0"))  # paid above the claim
     reversed_cents: Mapped[Cents]
+    paid_less_code: Mapped[str | None]  # why the payer paid less than the claim, in its own code
     reject_code: Mapped[str | None]
     reject_family: Mapped[str | None]
     opened_at: Mapped[datetime]

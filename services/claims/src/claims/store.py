@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from claims.domain.leg import OUTSTANDING, SENDABLE, State
+from claims.domain.leg import OUTSTANDING, OWED, SENDABLE, State
 from claims.domain.priced import PaidTo
 from claims.domain.returns import PayerReturn
 from claims.models import (
@@ -85,7 +85,9 @@ PURGES: Final = (
 
 
 # Somebody owes the next move: us, the payer, or whoever corrects what was rejected.
-_WAITING: Final = sorted(OUTSTANDING | SENDABLE | {State.RIGHTS_PENDING, State.REJECTED, State.DISPUTED})
+_WAITING: Final = sorted(
+    OUTSTANDING | SENDABLE | {State.RIGHTS_PENDING, State.REJECTED, State.DISPUTED, State.REVERSED}
+)
 # Of a sheet that the fund has, it settles with the insured person: no answer to us is due.
 _ANSWERED: Final = and_(Leg.paid_to != PaidTo.PROVIDER.value, Leg.state.in_([State.ACKED, State.ACCEPTED]))
 _PAYERS: Final = ("amo", "amc")
@@ -845,18 +847,7 @@ async def get_pricing(session: AsyncSession, appointment_id: UUID) -> StoryEntry
     return (await session.scalars(query)).one()
 
 
-# Who owes the next move on them is the payer, or somebody who deals with the payer.
-_OWED: Final = sorted(
-    OUTSTANDING
-    | SENDABLE
-    | {
-        State.RIGHTS_PENDING,
-        State.REJECTED,
-        State.DISPUTED,
-        State.CORRECTED,
-        State.PAPER_FALLBACK,
-    }
-)
+_OWED: Final = sorted(OWED)
 
 
 async def list_ageing(
@@ -936,14 +927,18 @@ async def list_legs_of_acts(session: AsyncSession, act_ids: Sequence[UUID]) -> S
 
 async def sum_statement(
     session: AsyncSession, practitioner_id: UUID, *, first_on: date, last_on: date
-) -> tuple[Cents, Cents, Cents]:
-    """Of the whole period, in cents: fees, claimed from payers, paid by them."""
+) -> tuple[Cents, Cents, Cents, Cents]:
+    """Of the whole period, in cents: fees, claimed from payers, paid by them, owed back to them."""
     acts = _care_of(practitioner_id, first_on, last_on).subquery()
     fees = await session.scalar(select(func.coalesce(func.sum(acts.c.fee_cents), 0)))
-    legs = select(func.coalesce(func.sum(Leg.amount_cents), 0), func.coalesce(func.sum(Leg.paid_cents), 0))
+    legs = select(
+        func.coalesce(func.sum(Leg.amount_cents), 0),
+        func.coalesce(func.sum(Leg.paid_cents), 0),
+        func.coalesce(func.sum(Leg.owed_back_cents), 0),
+    )
     legs = legs.join(acts, acts.c.id == Leg.care_act_id).where(Leg.paid_to == PaidTo.PROVIDER.value)
-    claimed, paid = (await session.execute(legs)).one()
-    return Cents(int(fees or 0)), Cents(int(claimed)), Cents(int(paid))
+    claimed, paid, owed_back = (await session.execute(legs)).one()
+    return Cents(int(fees or 0)), Cents(int(claimed)), Cents(int(paid)), Cents(int(owed_back))
 
 
 async def list_return_lines(session: AsyncSession, payer: str, return_id: UUID) -> Sequence[ReturnLine]:

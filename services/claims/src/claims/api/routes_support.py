@@ -257,6 +257,7 @@ async def read_statement(
         fee_cents=seen.fee_cents,
         claimed_cents=seen.claimed_cents,
         paid_cents=seen.paid_cents,
+        owed_back_cents=seen.owed_back_cents,
         items=[StatementLineRead.of(act, of_act) for act, of_act in seen.lines[:limit]],
         next_cursor=more,
     )

@@ -517,6 +517,8 @@ class LegRead(Out):
     amount_cents: int
     paid_cents: int
     reversed_cents: int
+    owed_back_cents: int = Field(description="that the payer paid above the claim, and may take back")
+    paid_less_code: str | None = Field(description="why the payer paid less than the claim, in its own code")
     state: State
     attempt: int
     attempts: list[AttemptRead]
@@ -543,6 +545,8 @@ class LegRead(Out):
             amount_cents=row.amount_cents,
             paid_cents=row.paid_cents,
             reversed_cents=row.reversed_cents,
+            owed_back_cents=row.owed_back_cents,
+            paid_less_code=row.paid_less_code,
             state=row.state,
             attempt=row.attempt,
             attempts=[AttemptRead.of(each) for each in submissions if each.leg_id == row.id],

@@ -175,6 +175,7 @@ class StatementLegRead(Out):
     currency: Currency
     amount_cents: int
     paid_cents: int
+    owed_back_cents: int
     state: State
 
     @classmethod
@@ -185,6 +186,7 @@ class StatementLegRead(Out):
             currency="EUR",
             amount_cents=row.amount_cents,
             paid_cents=row.paid_cents,
+            owed_back_cents=row.owed_back_cents,
             state=row.state,
         )
 
@@ -222,6 +224,7 @@ class StatementPage(Out):
     fee_cents: int
     claimed_cents: int
     paid_cents: int
+    owed_back_cents: int = Field(description="that payers paid above their claims, and may take back")
     items: list[StatementLineRead]
     next_cursor: str | None
 

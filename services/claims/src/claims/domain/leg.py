@@ -52,6 +52,7 @@ class Move(StrEnum):
     PATIENT_PAYS = "patient-pays"
     HAND_OVER_PAPER = "hand-over-paper"
     REVERSE = "reverse"  # the payer takes its money back
+    REVERSE_PARTLY = "reverse-partly"  # some of it
     DISPUTE = "dispute"
     WRITE_OFF = "write-off"
     ABANDON = "abandon"
@@ -61,7 +62,10 @@ class Move(StrEnum):
 # all, sending again would only earn "already paid"); a reversal of a part payment; money after a reject, a
 # reversal or in a dispute (a later regularisation); an accepted claim that is not paid in time; an enquiry
 # about a reject ("already paid", of an invoice that is not); a dispute that is given up; a claim that no
-# electronic way has a place for, on paper before it was ever sent; the money for a claim on paper.
+# electronic way has a place for, on paper before it was ever sent; the money for a claim on paper; a part of
+# the money taken back or paid anew, which is a part payment; a write-off wherever somebody is waited for: the
+# payer that is late or took its money back, the file that nobody takes, the fund whose answer lets an AMC's
+# part leave.
 _MOVES: Final[Mapping[State, Mapping[Move, State]]] = {
     State.DRAFT: {
         Move.AWAIT_RIGHTS: State.RIGHTS_PENDING,
@@ -73,7 +77,11 @@ _MOVES: Final[Mapping[State, Mapping[Move, State]]] = {
         Move.ASK_PATIENT: State.FALLBACK_PATIENT,
         Move.ABANDON: State.ABANDONED,
     },
-    State.READY: {Move.BATCH: State.BATCHED, Move.HAND_OVER_PAPER: State.PAPER_FALLBACK},
+    State.READY: {
+        Move.BATCH: State.BATCHED,
+        Move.HAND_OVER_PAPER: State.PAPER_FALLBACK,
+        Move.WRITE_OFF: State.WRITTEN_OFF,
+    },
     State.BATCHED: {Move.SEND: State.SENT, Move.BREAK_UP: State.READY},
     State.SENT: {
         Move.ACKNOWLEDGE: State.ACKED,
@@ -86,24 +94,32 @@ _MOVES: Final[Mapping[State, Mapping[Move, State]]] = {
         Move.PAY_PARTLY: State.PARTIALLY_PAID,
         Move.REJECT: State.REJECTED,
         Move.MISS_PAYMENT: State.PAYMENT_LATE,
+        Move.WRITE_OFF: State.WRITTEN_OFF,
     },
-    State.NACKED: {Move.BATCH: State.BATCHED, Move.HAND_OVER_PAPER: State.PAPER_FALLBACK},
+    State.NACKED: {
+        Move.BATCH: State.BATCHED,
+        Move.HAND_OVER_PAPER: State.PAPER_FALLBACK,
+        Move.WRITE_OFF: State.WRITTEN_OFF,
+    },
     State.ACK_TIMEOUT: {
         Move.BATCH: State.BATCHED,
         Move.ACKNOWLEDGE: State.ACKED,
         Move.HAND_OVER_PAPER: State.PAPER_FALLBACK,
+        Move.WRITE_OFF: State.WRITTEN_OFF,
     },
     State.ACCEPTED: {
         Move.PAY: State.PAID,
         Move.PAY_PARTLY: State.PARTIALLY_PAID,
         Move.REVERSE: State.REVERSED,
         Move.MISS_PAYMENT: State.PAYMENT_LATE,
+        Move.WRITE_OFF: State.WRITTEN_OFF,
     },
-    State.PAID: {Move.REVERSE: State.REVERSED},
+    State.PAID: {Move.REVERSE: State.REVERSED, Move.REVERSE_PARTLY: State.PARTIALLY_PAID},
     State.PARTIALLY_PAID: {
         Move.PAY: State.PAID,
         Move.PAY_PARTLY: State.PARTIALLY_PAID,
         Move.REVERSE: State.REVERSED,
+        Move.REVERSE_PARTLY: State.PARTIALLY_PAID,
         Move.DISPUTE: State.DISPUTED,
         Move.WRITE_OFF: State.WRITTEN_OFF,
     },
@@ -121,6 +137,7 @@ _MOVES: Final[Mapping[State, Mapping[Move, State]]] = {
         Move.PAY_PARTLY: State.PARTIALLY_PAID,
         Move.REJECT: State.REJECTED,
         Move.DISPUTE: State.DISPUTED,
+        Move.WRITE_OFF: State.WRITTEN_OFF,
     },
     State.FALLBACK_PATIENT: {Move.PATIENT_PAYS: State.PATIENT_PAID, Move.WRITE_OFF: State.WRITTEN_OFF},
     State.PATIENT_PAID: {},
@@ -132,13 +149,16 @@ _MOVES: Final[Mapping[State, Mapping[Move, State]]] = {
     State.REVERSED: {
         Move.DISPUTE: State.DISPUTED,
         Move.PAY: State.PAID,
-        Move.PAY_PARTLY: State.REVERSED,
+        Move.PAY_PARTLY: State.PARTIALLY_PAID,
         Move.REVERSE: State.REVERSED,
+        Move.REVERSE_PARTLY: State.PARTIALLY_PAID,
+        Move.WRITE_OFF: State.WRITTEN_OFF,
     },
     State.DISPUTED: {
         Move.PAY: State.PAID,
         Move.PAY_PARTLY: State.PARTIALLY_PAID,
         Move.REVERSE: State.REVERSED,
+        Move.REVERSE_PARTLY: State.PARTIALLY_PAID,
         Move.WRITE_OFF: State.WRITTEN_OFF,
     },
     State.WRITTEN_OFF: {},
@@ -160,6 +180,19 @@ OUTSTANDING: Final = frozenset(
     }
 )
 SENDABLE: Final = frozenset({State.READY, State.NACKED, State.ACK_TIMEOUT})
+# The payer, or somebody who deals with the payer, owes the next move: these claims are in the ageing.
+OWED: Final = (
+    OUTSTANDING
+    | SENDABLE
+    | {
+        State.RIGHTS_PENDING,
+        State.REJECTED,
+        State.DISPUTED,
+        State.CORRECTED,
+        State.PAPER_FALLBACK,
+        State.REVERSED,
+    }
+)
 
 
 class LegMoveRefused(DomainError):
@@ -189,3 +222,8 @@ def implied_receipt(state: State) -> bool:
 def payment_move(amount_cents: Cents, *, paid_cents: Cents) -> Move:
     """Which move a leg of `amount_cents` makes when `paid_cents` have come in all."""
     return Move.PAY if paid_cents >= amount_cents else Move.PAY_PARTLY
+
+
+def reversal_move(*, paid_cents: Cents) -> Move:
+    """Which move a leg makes when a reversal leaves `paid_cents`, less than the claim, with who was paid."""
+    return Move.REVERSE_PARTLY if paid_cents > 0 else Move.REVERSE

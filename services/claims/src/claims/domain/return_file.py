@@ -2,7 +2,8 @@
 
 The first line names the file, the last one counts it, so that a file that was cut is never half imported.
 Lines between them may be in any order; each has a number of its own, and one that cannot be read leaves the
-others alone.
+others alone. Blank lines, a byte order mark and blanks at the end of a line say nothing; a line may end as on
+any system.
 
     returns-1;<file id>;<payer>
     <number>;<kind>;<batch>;<biller>;<invoice>;<attempt>;<accepted: yes or no>;<cents>;<reject code>
@@ -35,6 +36,8 @@ _FIELDS: Final = (
     "code",
 )
 _HEADER: Final = 3
+_MARK: Final = "\ufeff"  # that Windows programs write before the text
+_LINE_END: Final = re.compile(r"\r\n|\r|\n")
 _NO_ID: Final = UUID(int=0)
 _MOST_CENTS: Final = 10**11
 _MOST_ATTEMPTS: Final = 999
@@ -84,9 +87,10 @@ def read(text: str) -> ReturnFile:
     """Raises ReturnFileRefused: too large, cut, of another version, or counted wrong."""
     if len(text.encode()) > MOST_BYTES:
         raise ReturnFileRefused("file", f"at-most-{MOST_BYTES}-bytes")
-    if not text.endswith("\n"):
-        raise ReturnFileRefused("end", "the-last-line-is-whole")
-    header, *lines = text.splitlines()
+    # A last line without its end is whole all the same: a number that was cut is another sum.
+    header, *lines = [
+        each.rstrip() for each in _LINE_END.split(text.removeprefix(_MARK)) if each.strip()
+    ] or [""]
     identifier, payer = _header(header)
     if not lines or not lines[-1].startswith("end;"):
         raise ReturnFileRefused("end", "the-last-line-counts-the-file")
@@ -176,7 +180,7 @@ def _return(file_id: UUID, payer: str, number: int, named: Mapping[str, str]) ->
     invoice_no = named["invoice_no"] or None
     if needs_invoice and invoice_no is None:
         raise _Wrong("invoice_no", f"is-there-for-{kind.value}")
-    amount = _cents(named["cents"])
+    amount = _cents(named["cents"], kind)
     if amount is None and kind in {ReturnKind.PAYMENT, ReturnKind.REVERSAL, ReturnKind.TRANSFER}:
         raise _Wrong("cents", f"is-there-for-{kind.value}")
     accepted = {"yes": True, "no": False, "": None}.get(named["accepted"], "?")
@@ -210,9 +214,11 @@ def _word(text: str | None, field: str) -> str | None:
     return text
 
 
-def _cents(text: str) -> Cents | None:
+def _cents(text: str, kind: ReturnKind) -> Cents | None:
     if not text:
         return None
+    if kind is ReturnKind.PAYMENT and _is_number(text) and not text.strip("0"):
+        return Cents(0)  # the payer pays nothing for it
     cents = _number(text, most=_MOST_CENTS - 1)
     if cents is None:
         raise _Wrong("cents", "is-whole-cents-above-0")

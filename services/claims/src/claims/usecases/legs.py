@@ -132,6 +132,7 @@ def _leg(means: Means, opening: _Opening, part: ClaimPart, number: int, *, now: 
         attempt=0,
         invoice_no=invoice_no(number),
         paid_cents=0,
+        owed_back_cents=0,
         reversed_cents=0,
         opened_at=now,
         changed_at=now,

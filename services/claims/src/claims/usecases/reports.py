@@ -50,6 +50,7 @@ class Statement:
     fee_cents: Cents
     claimed_cents: Cents
     paid_cents: Cents
+    owed_back_cents: Cents  # that payers paid above their claims
 
 
 async def ageing(session: AsyncSession, *, after: str | None, limit: int, now: datetime) -> list[Ageing]:
@@ -94,7 +95,7 @@ async def statement(
     of_act: dict[UUID, list[Leg]] = {act.id: [] for act in acts}
     for leg in await store.list_legs_of_acts(session, list(of_act)):
         of_act[leg.care_act_id].append(leg)
-    fees, claimed, paid = await store.sum_statement(
+    fees, claimed, paid, owed_back = await store.sum_statement(
         session, practitioner_id, first_on=first_on, last_on=last_on
     )
     return Statement(
@@ -102,4 +103,5 @@ async def statement(
         fee_cents=fees,
         claimed_cents=claimed,
         paid_cents=paid,
+        owed_back_cents=owed_back,
     )

@@ -8,7 +8,15 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from claims import store
-from claims.domain.leg import OUTSTANDING, Move, State, allowed, implied_receipt, payment_move
+from claims.domain.leg import (
+    OUTSTANDING,
+    Move,
+    State,
+    allowed,
+    implied_receipt,
+    payment_move,
+    reversal_move,
+)
 from claims.domain.pricing import PaidTo, Payer
 from claims.domain.rejects import Again, find_reject, normal_code
 from claims.domain.returns import PayerReturn, ReturnKind
@@ -158,86 +166,85 @@ async def _catch_up(
 
 
 async def _pay(session: AsyncSession, stream: Stream, leg: Leg, line: ReturnLine, *, now: datetime) -> None:
-    move = payment_move(leg.amount_cents, paid_cents=Cents(leg.paid_cents + (line.amount_cents or 0)))
-    await _take_money(session, stream, leg, line, move, "reversal", now=now)
+    """A payment of 0 says that the payer pays nothing, and why; one above the claim is owed back in part."""
+    amount = line.amount_cents
+    move = payment_move(leg.amount_cents, paid_cents=Cents(leg.paid_cents + (amount or 0)))
+    if leg.paid_to == PaidTo.INSURED.value:
+        _end(line, LineState.REFUSED, "paid-to-the-insured")
+    elif amount is None or amount < 0 or (amount == 0 and line.kind != ReturnKind.PAYMENT.value):
+        _end(line, LineState.REFUSED, "amount-missing")
+    elif leg.state is State.PAID and amount == 0:
+        _end(line, LineState.IGNORED, "already-paid")
+    elif leg.state is not State.PAID and move not in allowed(leg.state):
+        _end(line, LineState.REFUSED, f"leg-is-{leg.state.value}")
+    else:
+        await _post_payment(session, stream, leg, line, amount, now=now)
+        await _settle_waiting(session, stream, leg, now=now)
 
 
 async def _reverse(
     session: AsyncSession, stream: Stream, leg: Leg, line: ReturnLine, *, now: datetime
 ) -> None:
-    overtakes = leg.paid_cents == 0
-    move = Move.PAY if overtakes else Move.REVERSE  # it may overtake the payment that it takes back
-    await _take_money(session, stream, leg, line, move, "payment", now=now)
-
-
-async def _take_money(
-    session: AsyncSession,
-    stream: Stream,
-    leg: Leg,
-    line: ReturnLine,
-    move: Move,
-    waits_for: str,
-    *,
-    now: datetime,
-) -> None:
-    """A line of money waits until it fits, and posts nothing before; most fit at once."""
+    """A reversal may overtake the payment that it takes back: it waits until there is as much to take."""
     amount = line.amount_cents
+    move = Move.PAY if leg.paid_cents == 0 else Move.REVERSE
     if leg.paid_to == PaidTo.INSURED.value:
         _end(line, LineState.REFUSED, "paid-to-the-insured")
     elif amount is None or amount <= 0:
         _end(line, LineState.REFUSED, "amount-missing")
-    elif amount > leg.amount_cents:
-        _end(line, LineState.REFUSED, "amount-above-claim")
-    elif move not in allowed(leg.state) and not _is_paid_again(leg, move):
+    elif move not in allowed(leg.state):
         _end(line, LineState.REFUSED, f"leg-is-{leg.state.value}")
     else:
-        _end(line, LineState.WAITING, waits_for)
+        _end(line, LineState.WAITING, "payment")
         store.keep_waiting(session, line, leg)
         await _settle_waiting(session, stream, leg, now=now)
 
 
-def _is_paid_again(leg: Leg, move: Move) -> bool:
-    """Paid twice, or paid anew before we heard that the first payment is taken back: it waits to be seen."""
-    return leg.state is State.PAID and move is Move.PAY
-
-
 async def _settle_waiting(session: AsyncSession, stream: Stream, leg: Leg, *, now: datetime) -> None:
-    """Posts what fits, until nothing more does: in every order of arrival the same lines are posted.
-
-    A payment waits because with it more than the claim would be paid, a reversal because it takes back more
-    than was paid. Where one of each waits they fit together, as none is above the claim.
-    """
+    """Posts what fits, until nothing more does: in every order of arrival the same lines are posted."""
     while True:
         waiting = store.list_waiting_lines(session, leg.id)
-        taken_back = [each for each in waiting if each.kind == ReturnKind.REVERSAL.value]
+        # An earlier release let a payment wait while with it more than the claim would have been paid.
         paid = [each for each in waiting if each.kind != ReturnKind.REVERSAL.value]
-        lines = [each for each in paid if leg.paid_cents + _cents(each) <= leg.amount_cents][:1]
-        lines = lines or [each for each in taken_back if _cents(each) <= leg.paid_cents][:1]
-        lines = lines or (paid[:1] + taken_back[:1] if paid and taken_back else [])
-        if not lines:
+        there = leg.paid_cents + leg.owed_back_cents
+        fits = [each for each in waiting if each not in paid and _cents(each) <= there]
+        if paid:
+            await _post_payment(session, stream, leg, paid[0], _cents(paid[0]), now=now)
+        elif fits:
+            _post_reversal(session, stream, leg, fits[0], _cents(fits[0]), now=now)
+        else:
             return
-        for each in lines:
-            if each in paid:
-                await _post_payment(session, stream, leg, each, _cents(each), now=now)
-            else:
-                _post_reversal(session, stream, leg, each, _cents(each), now=now)
 
 
 def _cents(line: ReturnLine) -> Cents:
     return Cents(line.amount_cents or 0)
 
 
+def _share_out(leg: Leg, received: Cents) -> None:
+    """`received` is what the payer has paid less what it took back; above the claim it is owed back."""
+    leg.paid_cents = Cents(min(received, leg.amount_cents))
+    leg.owed_back_cents = Cents(received - leg.paid_cents)
+
+
 async def _post_payment(
     session: AsyncSession, stream: Stream, leg: Leg, line: ReturnLine, amount: Cents, *, now: datetime
 ) -> None:
-    paid = Cents(leg.paid_cents + amount)
-    _post(session, leg, line, ReturnKind.PAYMENT, amount, now=now)
-    leg.paid_cents = paid
-    move = payment_move(leg.amount_cents, paid_cents=paid)
-    story.move(session, leg, move, now=now, amount_cents=amount)
-    leg.reject_code = leg.reject_family = None
+    if amount:
+        _post(session, leg, line, ReturnKind.PAYMENT, amount, now=now)
+    before = leg.paid_cents
+    _share_out(leg, Cents(before + leg.owed_back_cents + amount))
+    move = payment_move(leg.amount_cents, paid_cents=leg.paid_cents)
     _end(line, LineState.APPLIED, None)
-    outbox.add(session, stream, LegPaidV1(**legs.about(leg), paid_cents=paid), now=now)
+    paid_less = move is Move.PAY_PARTLY
+    leg.reject_code = leg.reject_family = None
+    leg.paid_less_code = line.code if paid_less else None
+    if leg.state is not State.PAID:
+        cents = Cents(leg.paid_cents - before)
+        story.move(session, leg, move, now=now, amount_cents=cents, reason=leg.paid_less_code)
+    if leg.owed_back_cents:
+        _tell_owed_back(session, leg, now=now)
+    if leg.paid_cents > before:
+        outbox.add(session, stream, LegPaidV1(**legs.about(leg), paid_cents=leg.paid_cents), now=now)
     if leg.state is State.PAID:
         await balances.settle_of_leg(session, stream, leg, now=now)
 
@@ -246,15 +253,40 @@ def _post_reversal(
     session: AsyncSession, stream: Stream, leg: Leg, line: ReturnLine, amount: Cents, *, now: datetime
 ) -> None:
     _post(session, leg, line, ReturnKind.REVERSAL, amount, now=now)
-    leg.paid_cents, leg.reversed_cents = (
-        Cents(leg.paid_cents - amount),
-        Cents(leg.reversed_cents + amount),
-    )
-    story.move(session, leg, Move.REVERSE, now=now, amount_cents=amount)
-    if leg.paid_cents >= leg.amount_cents:
-        story.move(session, leg, Move.PAY, now=now, reason="paid-again-before")
+    owed_back = leg.owed_back_cents
+    _share_out(leg, Cents(leg.paid_cents + owed_back - amount))
+    leg.reversed_cents = Cents(leg.reversed_cents + amount)
+    if leg.paid_cents < leg.amount_cents:
+        move = reversal_move(paid_cents=leg.paid_cents)
+        story.move(session, leg, move, now=now, amount_cents=amount)
+    else:
+        story.tell(
+            session,
+            leg.appointment_id,
+            "leg",
+            leg.state.value,
+            now=now,
+            leg=leg,
+            amount_cents=amount,
+            reason="paid-again-before",
+        )
     _end(line, LineState.APPLIED, None)
     outbox.add(session, stream, LegReversedV1(**legs.about(leg), reversed_cents=amount), now=now)
+    if owed_back and leg.paid_cents:  # of the payment that was above the claim nothing was told before
+        outbox.add(session, stream, LegPaidV1(**legs.about(leg), paid_cents=leg.paid_cents), now=now)
+
+
+def _tell_owed_back(session: AsyncSession, leg: Leg, *, now: datetime) -> None:
+    story.tell(
+        session,
+        leg.appointment_id,
+        "leg",
+        leg.state.value,
+        now=now,
+        leg=leg,
+        amount_cents=leg.owed_back_cents,
+        reason="owed-back-to-the-payer",
+    )
 
 
 async def _reject(
@@ -359,6 +391,8 @@ async def _transfer(session: AsyncSession, means: Means, line: ReturnLine, *, no
         if _is_due(leg, submission):
             due.append((stream, leg, submission))
     left = [Cents(leg.amount_cents - leg.paid_cents) for _, leg, _ in due]
+    if len(due) == 1 and await _is_alone(session, due[0][2]):
+        left = [Cents(max(amount, left[0]))]  # what is above the only claim is owed back
     if not due:
         _end(line, LineState.REFUSED, "nothing-is-due")
     elif amount > sum(left):
@@ -370,6 +404,10 @@ async def _transfer(session: AsyncSession, means: Means, line: ReturnLine, *, no
             await _catch_up(session, means, stream, leg, submission, now=now)
             await _post_payment(session, stream, leg, line, cents, now=now)
             await _settle_waiting(session, stream, leg, now=now)
+
+
+async def _is_alone(session: AsyncSession, submission: Submission) -> bool:
+    return len(await store.list_batched(session, submission.batch_id)) == 1
 
 
 def _post(

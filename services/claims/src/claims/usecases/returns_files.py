@@ -30,11 +30,11 @@ _FIELDS: Final = {
     "neither-accepted-nor-refused": "accepted",
     "no-reject-code": "code",
     "amount-missing": "cents",
-    "amount-above-claim": "cents",
     "amount-is-not-what-the-batch-is-owed": "cents",
     "rest-of-the-batch": "cents",
     "payment": "cents",
-    "reversal": "cents",
+    "reversal": "cents",  # why a payment waited in an earlier release
+    "already-paid": "cents",
     "nothing-is-due": "batch_id",
     "nothing-waits-for-it": "batch_id",
 }
@@ -63,7 +63,8 @@ def text_of(text: str | None, encoded: str | None) -> str:
     if text is not None:
         return text
     try:
-        return base64.b64decode(encoded or "", validate=True).decode()
+        # Encoders break their lines, at 76 characters as a rule.
+        return base64.b64decode("".join((encoded or "").split()), validate=True).decode()
     except ValueError:  # other characters than those of ASCII, no base64, no UTF-8
         raise ReturnFileRefused("base64", "is-utf-8-in-base64") from None
 
