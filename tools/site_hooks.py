@@ -24,7 +24,7 @@ _ELSEWHERE: Final = {
     "CONTRIBUTING.md": "contributing.md",
     "SECURITY.md": "security.md",
     "CHANGELOG.md": "changelog.md",
-    "services/claims/src/claims/data/README.md": "rules.md",
+    "services/claims/src/claims/data/README.md": "tables.md",
     **{f"services/{service}/README.md": f"services/{service}.md" for service in SERVICES},
 }
 _REFERENCE: Final = {f"docs/reference/{service}.md": f"reference/{service}.md" for service in SERVICES}
