@@ -131,12 +131,11 @@ class Side:
     async def _insured(self, number: int) -> list["_Care"]:
         """As many patients, each insured by the fund and a complementary insurer and seen once."""
         now = wall()
-        today = now.date()
         heads, keys, versions, care = [], [], [], []
         for _ in range(number):
             order = next(self.numbers)
             patient_id, key = uuid7(now), token_bytes(KEY_BYTES)
-            facts = checked(self.means, _stated(order), today=today)
+            facts = checked(self.means, _stated(order), now=now)
             amc = facts.pop("amc_number")
             wrapped, master = self.means.keyring.wrap(key, owner=f"{patient_id}/erasable")
             opened = vault.PatientKey(self.means.keyring, patient_id, key)

@@ -112,8 +112,8 @@ class Facts:
 
     def completed(self, *, sequence: int = 4, acts: tuple[str, ...] = (), **overrides: Any) -> Record:
         event = ConsultationCompletedV1(
-            **self._about(),
-            **self._coded()
+            **self._about()
+            | self._coded()
             | {
                 "completed_at": COMPLETED,
                 "acts": [{"code": code} for code in acts],

@@ -321,3 +321,22 @@ async def test_an_agenda_that_cannot_be_leaves_the_old_one(client, direct, given
     assert [each.status_code for each in answers] == [422, 422, 422, 422]
     assert answers[-1].json()["type"] == "urn:problem:agenda-invalid"
     assert await direct.fetchval("SELECT count(*) FROM offer") == 180
+
+
+async def test_the_clock_of_a_practitioner_is_that_of_the_tariff_zone_unless_another_is_given(
+    client, given_practitioner
+) -> None:
+    there = await given_practitioner(zone="martinique", time_zone=None)
+    url = f"/practitioners/{there['id']}"
+
+    moved = await client.patch(url, json={"zone": "reunion"}, headers=await versioned(client, url))
+    chosen = await client.patch(url, json={"time_zone": "Europe/Paris"}, headers=await versioned(client, url))
+    kept = await client.patch(url, json={"zone": "mayotte"}, headers=await versioned(client, url))
+
+    assert there["time_zone"] == "America/Martinique"
+    zones = [each.json()["time_zone"] for each in (moved, chosen, kept)]
+    assert zones == ["Indian/Reunion", "Europe/Paris", "Europe/Paris"]
+
+
+async def versioned(client, url: str) -> dict[str, str]:
+    return ADMINISTRATOR | {"If-Match": (await client.get(url, headers=ADMINISTRATOR)).headers["etag"]}

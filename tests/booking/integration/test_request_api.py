@@ -1,5 +1,5 @@
 import json
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -51,6 +51,7 @@ async def test_a_request_claims_the_time_and_says_so_to_the_other_services(
         "under_16": False,  # NOW is in 2030: nineteen
         "minor_on_1_january": False,
         "age_group": "16-to-25",
+        "time_zone": "Europe/Paris",
         "overrun_qualifier": None,
         "seen_in_person": None,
     }
@@ -149,6 +150,23 @@ async def test_the_ages_of_the_day_of_care_travel_and_the_birth_date_does_not(
     )
     told = json.loads(body)
     assert (told["under_16"], told["minor_on_1_january"], told["age_group"]) == (under_16, minor, group)
+
+
+@pytest.mark.parametrize(("zone", "under_16"), [("metropole", True), ("reunion", False)])
+async def test_ages_are_those_of_the_day_where_the_practitioner_works(
+    direct, given_practitioner, given_offers, given_patient, request_time, zone, under_16
+) -> None:
+    practitioner = await given_practitioner(zone=zone, time_zone=None)
+    at = datetime(2030, 6, 2, 20, 30, tzinfo=UTC)  # 22:30 in Paris, 0:30 of the next day in Réunion
+    offers = await given_offers(practitioner, at=at, slots=2)
+
+    await request_time(offers[0], await given_patient(birth_date="2014-06-03"))
+
+    body = await direct.fetchval(
+        "SELECT convert_from(body, 'utf8') FROM outbox WHERE topic = 'booking.appointment'"
+    )
+    told = json.loads(body)
+    assert (told["under_16"], told["time_zone"]) == (under_16, practitioner["time_zone"])
     assert born not in body
 
 

@@ -1,7 +1,7 @@
 """The final price, its legs, and what each payer answers, up to the money or the reject."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,8 +11,8 @@ from sqlalchemy import func, select
 from claims.clients import GatewayAway, Page
 from claims.domain.leg import State
 from claims.domain.returns import PayerReturn, ReturnKind
-from claims.models import Invoice, Leg, LineState, Posting, Submission
-from claims.usecases import batches, returns
+from claims.models import CareAct, Invoice, Leg, LineState, Posting, Quote, Submission, UnpricedCare
+from claims.usecases import batches, pricing, returns
 from common.events.payment import BalanceChargedV1
 from common.messaging.records import APPLIED, ignored
 from common.money import Cents
@@ -645,3 +645,45 @@ async def test_a_correction_that_would_change_the_amounts_is_refused(
 
     assert (answer.status_code, answer.json()["type"]) == (409, "urn:problem:price-would-change")
     assert shown_legs(await read_care_act(client, facts)) == [("amo", 1750, "rejected")]
+
+
+@pytest.mark.parametrize(
+    ("place", "starts_at", "care_on"),
+    [
+        ({"zone": "martinique"}, "2030-06-05T01:00:00Z", "2030-06-04"),  # 21:00 there
+        ({"zone": "martinique"}, "2030-06-05T04:00:00Z", "2030-06-05"),
+        ({"zone": "reunion", "time_zone": "Indian/Reunion"}, "2030-06-04T21:00:00Z", "2030-06-05"),
+        ({"time_zone": "America/Guadeloupe"}, "2030-06-05T01:00:00Z", "2030-06-04"),
+        ({}, "2030-06-04T22:30:00Z", "2030-06-05"),
+    ],
+)
+async def test_care_is_dated_where_the_practitioner_works(
+    world, given_coverage, place, starts_at, care_on
+) -> None:
+    facts, at = Facts(asked=PSYCHOLOGIST | place), datetime.fromisoformat(starts_at)
+    await given_coverage(facts, **COVERED)
+    told = {name: value for name, value in place.items() if name == "time_zone"}
+
+    await world.hear(
+        facts.requested(),
+        facts.moved(to=at, sequence=2, **told),
+        facts.completed(sequence=3, starts_at=at, ends_at=at + timedelta(minutes=15)),
+    )
+
+    async with world.sessions() as session:
+        act = (await session.scalars(select(CareAct))).one()
+        quotes = (await session.scalars(select(Quote).order_by(Quote.revision))).all()
+        asked = await pricing.inputs_again(
+            session, world.means, quotes[-1], owner=facts.patient_id, kept=False
+        )
+    assert (act.care_on.isoformat(), asked.care_on.isoformat()) == (care_on, care_on)
+
+
+async def test_care_without_a_price_is_dated_where_the_practitioner_works(world, given_coverage) -> None:
+    facts, at = Facts(asked={"zone": "martinique"}), datetime.fromisoformat("2030-06-05T01:00:00Z")
+    await given_coverage(facts, **COVERED)
+
+    await world.hear(facts.requested(), facts.completed(sequence=2, starts_at=at))
+
+    async with world.sessions() as session:
+        assert (await session.scalars(select(UnpricedCare.care_on))).one().isoformat() == "2030-06-04"

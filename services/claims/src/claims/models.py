@@ -152,6 +152,7 @@ class Practitioner(Base):
     third_party_payment: Mapped[str | None]
     fee_cents: Mapped[Cents]
     permanent_overrun: Mapped[bool] = mapped_column(server_default=false())
+    time_zone: Mapped[str | None]  # where they work; none: that of the tariff zone
 
 
 class Preview(PricedColumns, Base):

@@ -52,6 +52,7 @@ PRICED_SPECIALTIES: Final = frozenset(f"{number:02d}" for number in _WITH_PRICES
 Sector = Literal["s1", "optam", "s2", "none"]
 ThirdPartyPayment = Literal["none", "amo", "full"]
 Zone = Literal["metropole", "guadeloupe", "martinique", "guyane", "reunion", "mayotte"]
+TimeZoneName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_+/-]{1,64}$")]  # of the IANA database
 PathwayAnswer = Literal[
     "regular-doctor",
     "referred",
@@ -65,7 +66,7 @@ PathwayAnswer = Literal[
     "none",
     "unanswered",
 ]
-# In whole years on the day of care in Paris, no finer than the rules of claims ask.
+# In whole years on the day of care where the practitioner works, no finer than the rules of claims ask.
 AgeGroup = Literal["under-3", "3-to-5", "6-to-15", "16-to-25", "26-to-79", "80-or-more"]
 TerritoryAnswer = Literal["near", "organisation", "priority-zone", "far", "unanswered"]
 PathwayIndicator = Literal["T", "N", "O", "D", "U", "H", "R", "S", "A", "B", "J"]

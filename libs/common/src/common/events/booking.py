@@ -19,6 +19,7 @@ from common.events.base import (
     SpecialtyCode,
     TerritoryAnswer,
     ThirdPartyPayment,
+    TimeZoneName,
     Zone,
 )
 
@@ -67,6 +68,7 @@ class AppointmentRequestedV1(BookingFact):
     age_group: AgeGroup | None = None  # None: as before there were groups
     overrun_qualifier: OverrunQualifier | None = None  # what is known of it before the visit
     seen_in_person: bool | None = None  # in the last 12 months; None: nobody was asked
+    time_zone: TimeZoneName | None = None  # where the practitioner works; None: that of the tariff zone
 
 
 class AppointmentConfirmedV1(BookingFact):
@@ -102,6 +104,7 @@ class AppointmentMovedV1(BookingFact):
     under_16: bool | None = None
     minor_on_1_january: bool | None = None
     age_group: AgeGroup | None = None
+    time_zone: TimeZoneName | None = None  # where the practitioner works; None: as it was
 
 
 class ConsultationStartedV1(BookingFact):
@@ -143,6 +146,7 @@ class ConsultationCompletedV1(BookingFact):
     minor_on_1_january: bool
     age_group: AgeGroup | None = None
     seen_in_person: bool | None = None
+    time_zone: TimeZoneName | None = None  # where the practitioner works; None: that of the tariff zone
 
 
 class ConsultationNotBilledV1(BookingFact):
@@ -183,6 +187,7 @@ class PractitionerPublishedV1(PractitionerFact):
     currency: Currency
     fee_cents: NonNegativeCents
     permanent_overrun: bool = False  # the permanent right (DP) to charge above the tariff in sector 1
+    time_zone: TimeZoneName | None = None  # None: that of the tariff zone
 
 
 class PractitionerWithdrawnV1(PractitionerFact):

@@ -145,7 +145,7 @@ class PractitionerCreate(In):
     address: AddressIn
     phone: Phone
     languages: Annotated[list[Language], Field(min_length=1, max_length=10)] = Field(default=["fr"])
-    time_zone: TimeZone = "Europe/Paris"
+    time_zone: TimeZone | None = Field(default=None, description="Left out: that of the tariff zone")
 
     @model_validator(mode="after")
     def _physician_or_not(self) -> Self:

@@ -5,8 +5,7 @@ from datetime import date, datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
-# The legal day of care is the French one, wherever patient and practitioner are.
-LEGAL_ZONE: Final = ZoneInfo("Europe/Paris")
+LEGAL_ZONE: Final = ZoneInfo("Europe/Paris")  # of the days on which a rule of ours begins or ends
 _PATHWAY_AGE: Final = 16
 _MAJORITY: Final = 18
 # The first age of each group after the first one, and the group that begins there.
@@ -21,9 +20,12 @@ class Ages:
     group: str  # AgeGroup of the events, on the day of care
 
 
-def ages(born_on: date, *, starts_at: datetime) -> Ages:
-    """A person born on 29 February has their birthday on 1 March in common years."""
-    care_on = starts_at.astimezone(LEGAL_ZONE).date()
+def ages(born_on: date, *, starts_at: datetime, clock: ZoneInfo) -> Ages:
+    """On the day of care by the clock of the place where the practitioner works.
+
+    A person born on 29 February has their birthday on 1 March in common years.
+    """
+    care_on = starts_at.astimezone(clock).date()
     age = _age(born_on, care_on)
     return Ages(
         under_16=age < _PATHWAY_AGE,

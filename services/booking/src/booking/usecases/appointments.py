@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import ClassVar, TypedDict, cast
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -47,6 +48,7 @@ from common.events.booking import (
 )
 from common.messaging import outbox
 from common.money import Cents
+from common.places import clock_of
 from common.web.auth import Caller
 
 _NEXT_OFFERS = 5
@@ -161,13 +163,16 @@ async def move(
     appointment.schedule_no += 1
     appointment.decide_by = decide_by(starts_at=offer.starts_at, now=now)
     appointment.action = appointment.action_expires_at = None
-    _count_ages_again(keyring, appointment, sealed)
+    practitioner = await store.get_practitioner_of(session, appointment)
+    clock = clock_of(practitioner.time_zone, zone=appointment.zone)
+    _count_ages_again(keyring, appointment, sealed, clock=clock)
     moved = AppointmentMovedV1(
         **about(appointment),
         decide_by=appointment.decide_by,
         under_16=appointment.under_16,
         minor_on_1_january=appointment.minor_on_1_january,
         age_group=cast("AgeGroup | None", appointment.age_group),
+        time_zone=practitioner.time_zone,
     )
     outbox.add(session, appointment, moved, now=now)
     await session.flush()
@@ -204,6 +209,7 @@ async def complete(
         appointment.pathway = word.pathway
     if word.seen_in_person is not None:
         appointment.seen_in_person = word.seen_in_person
+    practitioner = await store.get_practitioner_of(session, appointment)
     completed = ConsultationCompletedV1(
         **about(appointment),
         completed_at=now,
@@ -226,6 +232,7 @@ async def complete(
         minor_on_1_january=appointment.minor_on_1_january,
         age_group=cast("AgeGroup | None", appointment.age_group),
         seen_in_person=appointment.seen_in_person,
+        time_zone=practitioner.time_zone,
     )
     outbox.add(session, appointment, completed, now=now)
     await session.flush()
@@ -354,7 +361,9 @@ async def _claim_instead(
     await store.take_time(session, appointment)
 
 
-def _count_ages_again(keyring: Keyring, appointment: Appointment, sealed: SealedBirth | None) -> None:
+def _count_ages_again(
+    keyring: Keyring, appointment: Appointment, sealed: SealedBirth | None, *, clock: ZoneInfo
+) -> None:
     """On the day of the new time. Of an erased patient nothing is known but what was counted before."""
     if sealed is None:
         return
@@ -362,7 +371,7 @@ def _count_ages_again(keyring: Keyring, appointment: Appointment, sealed: Sealed
         keyring, appointment.patient_id, wrapped=sealed.wrapped, master_key=sealed.master_key
     )
     born_on = date.fromisoformat(key.open(sealed.born_on, field=BORN_ON))
-    found = ages(born_on, starts_at=appointment.starts_at)
+    found = ages(born_on, starts_at=appointment.starts_at, clock=clock)
     appointment.under_16 = found.under_16
     appointment.minor_on_1_january = found.minor_on_1_january
     appointment.age_group = found.group

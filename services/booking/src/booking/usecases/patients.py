@@ -9,7 +9,6 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from booking import store
-from booking.domain.ages import LEGAL_ZONE
 from booking.domain.identity import Identity, Relation
 from booking.models import Consent, Link, Patient
 from common import vault
@@ -18,6 +17,7 @@ from common.errors import DomainError, Refusal, at_field
 from common.events.booking import PatientErasedV1, PatientLinkedV1, PatientUnlinkedV1
 from common.ids import uuid7
 from common.messaging import outbox
+from common.places import latest_day
 
 IDENTITY: Final = "identity"
 BORN_ON: Final = "born-on"
@@ -154,7 +154,7 @@ async def give_consent(
 
 
 def _check_birth(birth_date: date, *, now: datetime) -> None:
-    if birth_date > now.astimezone(LEGAL_ZONE).date():
+    if birth_date > latest_day(now):  # a child may be born in Réunion before the day begins in Paris
         raise BirthDateInvalid
 
 

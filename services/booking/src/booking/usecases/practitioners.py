@@ -18,6 +18,7 @@ from common.events.base import Currency, Profession, Sector, ThirdPartyPayment, 
 from common.events.booking import PractitionerPublishedV1, PractitionerWithdrawnV1
 from common.ids import uuid7
 from common.messaging import outbox, tasks
+from common.places import TIME_ZONES
 
 EXTEND_AGENDA = "extend-agenda"
 
@@ -55,7 +56,11 @@ async def create_practitioner(
         raise RppsKnown("this RPPS number is registered")
     practitioner_id = uuid7(now)
     practitioner = Practitioner(
-        **dict(fields, biller_id=fields["biller_id"] or practitioner_id),
+        **dict(
+            fields,
+            biller_id=fields["biller_id"] or practitioner_id,
+            time_zone=fields["time_zone"] or TIME_ZONES[fields["zone"]],
+        ),
         id=practitioner_id,
         version=0,
         created_at=now,
@@ -76,15 +81,18 @@ async def update_practitioner(
 
     Raises SectorNotPossible, PermanentOverrunNotPossible.
     """
+    zone_before, clock_before = practitioner.zone, practitioner.time_zone
     for name, value in changes.items():
         setattr(practitioner, name, value)
+    if "time_zone" not in changes and clock_before == TIME_ZONES[zone_before]:
+        practitioner.time_zone = TIME_ZONES[practitioner.zone]  # nobody had chosen another
     if (practitioner.profession == "physician") is (practitioner.sector == "none"):
         raise SectorNotPossible("a sector belongs to physicians, and every physician has one")
     field = "permanent_overrun" if "permanent_overrun" in changes else "sector"
     _check_overrun(practitioner.sector, permanent=practitioner.permanent_overrun, field=field)
     _index(practitioner)
     _publish(session, practitioner, now=now)
-    if "time_zone" in changes:
+    if practitioner.time_zone != clock_before:
         await materialise(session, practitioner, now=now)
     await session.flush()
 
@@ -220,5 +228,6 @@ def _publish(session: AsyncSession, practitioner: Practitioner, *, now: datetime
         currency=cast("Currency", practitioner.currency),
         fee_cents=practitioner.fee_cents,
         permanent_overrun=practitioner.permanent_overrun,
+        time_zone=practitioner.time_zone,
     )
     outbox.add(session, practitioner, published, now=now)

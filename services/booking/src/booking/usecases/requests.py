@@ -24,6 +24,7 @@ from common.events.base import PathwayAnswer, TerritoryAnswer
 from common.events.booking import AppointmentRequestedV1, OverrunQualifier
 from common.ids import uuid7
 from common.messaging import outbox
+from common.places import clock_of
 from common.web import idempotency
 
 DECIDE_BY: Final = "decide-by"  # the kind of the timer's task
@@ -206,7 +207,8 @@ def _fields(desk: Desk, wanted: Wanted, read: Any, *, now: datetime) -> dict[str
         desk.keyring, wanted.patient_id, wrapped=read["wrapped"], master_key=read["master_key"]
     )
     born_on = date.fromisoformat(patient_key.open(read["born_on"], field=BORN_ON))
-    found = ages(born_on, starts_at=read["starts_at"])
+    clock = clock_of(read["time_zone"], zone=read["zone"])
+    found = ages(born_on, starts_at=read["starts_at"], clock=clock)
     fields: dict[str, Any] = {name: read[name] for name in _TERMS}
     return fields | {
         "id": uuid7(now),
@@ -232,6 +234,7 @@ def _fields(desk: Desk, wanted: Wanted, read: Any, *, now: datetime) -> dict[str
         "overrun_qualifier": _overrun_qualifier(wanted, read),
         "seen_in_person": wanted.seen_in_person,
         "payment_sequence": 0,
+        "time_zone": read["time_zone"],  # told, and not kept: it is the practitioner's
     }
 
 

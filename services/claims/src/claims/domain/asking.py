@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from claims.domain.ages import stand_in_birth
 from claims.domain.pricing import (
@@ -27,6 +28,7 @@ from claims.domain.pricing import (
 from claims.domain.situation import MON_SOUTIEN_PSY
 from claims.domain.tables import Tables
 from common.money import Cents
+from common.places import clock_of
 
 PHYSICIAN: Final = "physician"
 
@@ -102,6 +104,11 @@ class Consultation:
     seen_in_person: bool | None = None  # by this practitioner in the last 12 months; none: nobody was asked
     acts: tuple[str, ...] = ()  # none: the calculator codes it
     overrun_qualifier: str | None = None
+    time_zone: str | None = None  # where the practitioner works; none: that of the tariff zone
+
+    @property
+    def clock(self) -> ZoneInfo:
+        return clock_of(self.time_zone, zone=self.zone)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
+from claims.domain.calendar import day_in_paris
 from claims.domain.claimfile import Batch, BatchUnrenderable, Claim, refuse_insured
 
 VERSION: Final = 0
@@ -90,7 +91,7 @@ def read(text: str, *, unconfirmed: bool) -> list[dict[str, str]]:
 
 def _records(batch: Batch) -> Iterator[dict[str, str]]:
     count = 0
-    yield {"record": "000", "made_on": _date(batch.made_at.date())}
+    yield {"record": "000", "made_on": _date(day_in_paris(batch.made_at))}
     yield {"record": "1", "claims": str(len(batch.claims)).zfill(6)}
     for claim in batch.claims:
         for record in _claim(claim):

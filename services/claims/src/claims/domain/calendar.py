@@ -24,6 +24,11 @@ def day_in_paris(instant: datetime) -> date:
     return instant.astimezone(PARIS).date()
 
 
+def day_at(instant: datetime, clock: ZoneInfo) -> date:
+    """The date that a clock on the wall shows."""
+    return instant.astimezone(clock).date()
+
+
 def is_working_day(day: date, *, holidays: Holidays) -> bool:
     return day.weekday() < _SATURDAY and day not in holidays(day.year)
 

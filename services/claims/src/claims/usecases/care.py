@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from claims import store
 from claims.domain.asking import Consultation
-from claims.domain.calendar import day_in_paris
+from claims.domain.calendar import day_at
 from claims.domain.pricing import Amc, Inputs, Nir, Priced, PricingRefused, price
 from claims.domain.rights import PayerKind, RightsVerdict
 from claims.domain.situation import PSYCHOLOGIST
@@ -66,7 +66,8 @@ async def price_care(
     head = await store.lock_coverage(session, event.patient_id)
     row = await store.find_coverage_at(session, event.patient_id, instant=event.completed_at)
     head.priced_until = max(head.priced_until or event.completed_at, event.completed_at)
-    care_on = day_in_paris(event.starts_at)
+    consultation = _consultation_of(event)
+    care_on = day_at(event.starts_at, consultation.clock)
     known = await coverage.opened(session, means, row, care_on=care_on, known_at=event.completed_at)
     last = await store.find_issued_quote(session, stream.id)
     parked = await _parked(session, means, known, last, event, care_on=care_on)
@@ -74,7 +75,7 @@ async def price_care(
     inputs = await questions.asked(
         session,
         means,
-        _consultation_of(event),
+        consultation,
         known.declared if RightsVerdict.REFUSED in parked.values() else known.insurance,
         offer=known.offer,
         patient_id=event.patient_id,
@@ -212,7 +213,7 @@ def _keep_unpriced(
             patient_id=event.patient_id,
             practitioner_id=event.practitioner_id,
             completed_at=event.completed_at,
-            care_on=day_in_paris(event.starts_at),
+            care_on=day_at(event.starts_at, _consultation_of(event).clock),
             completion=event.model_dump(mode="json"),
             refusal=refused.code,
             field=refused.field,
@@ -235,7 +236,9 @@ async def insured_person(session: AsyncSession, means: Means, appointment_id: UU
         person = await insured.person_of(session, means, act)
     else:
         row = await store.find_current_coverage(session, stream.patient_id)
-        known = await coverage.opened(session, means, row, care_on=day_in_paris(stream.starts_at))
+        consultation, _ = quotes.asked_of(stream)
+        care_on = day_at(stream.starts_at, consultation.clock)
+        known = await coverage.opened(session, means, row, care_on=care_on)
         person = known.person
     return SeenInsured(appointment_id=stream.id, patient_id=stream.patient_id, person=person)
 
@@ -258,6 +261,7 @@ def _consultation_of(event: ConsultationCompletedV1) -> Consultation:
         seen_in_person=event.seen_in_person,
         acts=tuple(act.code for act in event.acts),
         overrun_qualifier=event.overrun_qualifier,
+        time_zone=quotes.time_zone_of(event),
     )
 
 

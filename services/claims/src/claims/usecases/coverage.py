@@ -81,7 +81,7 @@ async def put_coverage(
     Raises IdentifierRefused, CoverageImpossible.
     """
     today = day_in_paris(now)
-    facts = checked(means, statement, today=today)
+    facts = checked(means, statement, now=now)
     require_holder(means, statement, today=today)
     offer = await _sponsor_offer(session, means, statement.sponsor_code, day=today)
     # A final price may already rest on "nothing newer at that instant": a new version begins after it.
@@ -234,7 +234,7 @@ async def stated(
 ) -> tuple[Insurance, SponsorOffer | None]:
     """What a statement would price with, without keeping it. Raises IdentifierRefused, CoverageImpossible."""
     today = day_in_paris(now)
-    facts = checked(means, statement, today=today)
+    facts = checked(means, statement, now=now)
     offer = await _sponsor_offer(session, means, statement.sponsor_code, day=today)
     insurance = _insurance(
         facts,

@@ -26,6 +26,7 @@ async def take_publication(session: AsyncSession, event: PractitionerPublishedV1
             third_party_payment=event.third_party_payment,
             fee_cents=event.fee_cents,
             permanent_overrun=event.permanent_overrun,
+            time_zone=event.time_zone,
         ),
     )
 
@@ -49,5 +50,6 @@ async def take_withdrawal(session: AsyncSession, event: PractitionerWithdrawnV1,
             third_party_payment=known.third_party_payment if known else None,
             fee_cents=known.fee_cents if known else Cents(0),
             permanent_overrun=known.permanent_overrun if known else False,
+            time_zone=known.time_zone if known else None,
         ),
     )

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from claims import store
 from claims.domain.asking import Consultation, Insurance
-from claims.domain.calendar import day_in_paris
+from claims.domain.calendar import day_at
 from claims.domain.pricing import PricingRefused, price
 from claims.models import Preview, Quote, QuoteState, SponsorOffer, Status, Stream
 from claims.usecases import coverage, early, pricing, questions
@@ -18,6 +18,7 @@ from common.events.booking import (
     AppointmentMovedV1,
     AppointmentRequestedV1,
     BookingFact,
+    ConsultationCompletedV1,
     ConsultationStartedV1,
 )
 from common.events.claims import QuoteIssuedV1, QuoteVoidedV1
@@ -26,6 +27,7 @@ from common.ids import uuid7
 from common.messaging import history, outbox
 from common.messaging.records import APPLIED, Outcome, ignored, waiting
 from common.money import Cents
+from common.places import TIME_ZONES
 
 
 async def preview(
@@ -76,8 +78,9 @@ async def take_request(
     stream.schedule_no, stream.decide_by = event.schedule_no, event.decide_by
     stream.starts_at, stream.ends_at = event.starts_at, event.ends_at
     # The release before this one reads it too, and knows no more of it than is given.
-    asked = {name: value for name, value in asdict(consultation_of(event)).items() if value is not None}
-    stream.request = asked | {"booked_on": day_in_paris(meta.time).isoformat()}
+    consultation = consultation_of(event)
+    asked = {name: value for name, value in asdict(consultation).items() if value is not None}
+    stream.request = asked | {"booked_on": day_at(meta.time, consultation.clock).isoformat()}
     stream.accepted_advance_cents = await store.find_accepted_advance(
         session, event.preview_id, account_id=event.account_id, patient_id=event.patient_id
     )
@@ -98,7 +101,8 @@ async def take_move(
     history.note(session, stream.id, meta.type, at=meta.time)
     stream.schedule_no, stream.decide_by = event.schedule_no, event.decide_by
     stream.starts_at, stream.ends_at = event.starts_at, event.ends_at
-    stream.request = dict(stream.request or {}) | _ages_of(event)
+    request = dict(stream.request or {})
+    stream.request = request | _place_of(event, request)
     await _issue(session, means, stream, now=now)
     return APPLIED
 
@@ -161,12 +165,23 @@ def consultation_of(event: AppointmentRequestedV1) -> Consultation:
         age_group=event.age_group,
         seen_in_person=event.seen_in_person,
         overrun_qualifier=event.overrun_qualifier,
+        time_zone=time_zone_of(event),
     )
 
 
-def _ages_of(event: AppointmentMovedV1) -> dict[str, Any]:
-    """On the day of the new time; an older event says nothing of them, and they stay."""
+def time_zone_of(event: AppointmentRequestedV1 | ConsultationCompletedV1) -> str | None:
+    """None where it is that of the tariff zone: the release before this one knows no other."""
+    return None if event.time_zone == TIME_ZONES[event.zone] else event.time_zone
+
+
+def _place_of(event: AppointmentMovedV1, request: dict[str, Any]) -> dict[str, Any]:
+    """Where the practitioner works by now, and the ages on the day there.
+
+    An older event says nothing of them, and they stay.
+    """
+    elsewhere = request.get("time_zone") or event.time_zone != TIME_ZONES[request["zone"]]
     told = {
+        "time_zone": event.time_zone if elsewhere else None,
         "under_16": event.under_16,
         "minor_on_1_january": event.minor_on_1_january,
         "age_group": event.age_group,
@@ -190,10 +205,10 @@ async def _issue(session: AsyncSession, means: Means, stream: Stream, *, now: da
         if head.version
         else None
     )
-    care_on = day_in_paris(stream.starts_at)
+    consultation, booked_on = asked_of(stream)
+    care_on = day_at(stream.starts_at, consultation.clock)
     known = await coverage.opened(session, means, row, care_on=care_on)
     _verify_before_the_visit(session, means, stream, known, care_on=care_on, now=now)
-    consultation, booked_on = asked_of(stream)
     inputs = await questions.asked(
         session,
         means,

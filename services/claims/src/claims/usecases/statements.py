@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any, ClassVar, Final
 
 from claims.domain import identifiers
 from claims.domain.asking import AmcDeclared, Exemption, ExemptionKind
+from claims.domain.calendar import day_in_paris
 from claims.domain.identifiers import Answer
 from claims.domain.pricing import Insured
 from claims.domain.situation import age_on
 from claims.usecases.means import Means
 from common.errors import DomainError, Refusal, at_field
+from common.places import latest_day
 
 # Where the caller wrote what is kept under another name.
 _WRITTEN_AT: Final = {
@@ -91,11 +93,12 @@ class Statement:
         return Insured.YES if said else Insured.UNKNOWN
 
 
-def checked(means: Means, statement: Statement, *, today: date) -> dict[str, Any]:
+def checked(means: Means, statement: Statement, *, now: datetime) -> dict[str, Any]:
     """The facts as they are sealed. Raises IdentifierRefused, CoverageImpossible."""
+    today = day_in_paris(now)
     if means.tables.known_at(None).schemes.find((statement.scheme,), on=today) is None:
         raise CoverageImpossible("scheme-unknown", "no rates are known of this scheme", field="scheme")
-    if statement.born_on is not None and statement.born_on > today:
+    if statement.born_on is not None and statement.born_on > latest_day(now):
         raise CoverageImpossible("born-in-the-future", "the birth date is after today", field="birth_date")
     given = [name for name in ("nir", "nia", "ame_number") if getattr(statement, name)]
     if len(given) > 1:
