@@ -150,6 +150,7 @@ async def test_the_ages_of_the_day_of_care_travel_and_the_birth_date_does_not(
     )
     told = json.loads(body)
     assert (told["under_16"], told["minor_on_1_january"], told["age_group"]) == (under_16, minor, group)
+    assert born not in body
 
 
 @pytest.mark.parametrize(("zone", "under_16"), [("metropole", True), ("reunion", False)])
@@ -167,7 +168,6 @@ async def test_ages_are_those_of_the_day_where_the_practitioner_works(
     )
     told = json.loads(body)
     assert (told["under_16"], told["time_zone"]) == (under_16, practitioner["time_zone"])
-    assert born not in body
 
 
 @pytest.mark.parametrize(
