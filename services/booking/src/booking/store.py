@@ -438,13 +438,18 @@ class SealedBirth(NamedTuple):
 class ToMove(NamedTuple):
     appointment: Appointment
     birth: SealedBirth | None  # none: the patient was erased
+    time_zone: str  # of the practitioner by now
 
 
 async def get_appointment_to_move(session: AsyncSession, appointment_id: UUID, *, caller: Caller) -> ToMove:
-    """The root row, locked, if this caller may see it; with the birth date, in the same round trip."""
+    """The root row, locked, if this caller may see it.
+
+    With the birth date and the practitioner's time zone, in the same round trip.
+    """
     query = (
         _seen(caller)
-        .add_columns(Patient.born_on, DataKeyRow.wrapped, DataKeyRow.master_key)
+        .add_columns(Patient.born_on, DataKeyRow.wrapped, DataKeyRow.master_key, Practitioner.time_zone)
+        .join(Practitioner, Practitioner.id == Appointment.practitioner_id)
         .outerjoin(Patient, Patient.id == Appointment.patient_id)
         .outerjoin(DataKeyRow, and_(DataKeyRow.patient_id == Patient.id, DataKeyRow.kind == "erasable"))
         .where(Appointment.id == appointment_id)
@@ -454,8 +459,9 @@ async def get_appointment_to_move(session: AsyncSession, appointment_id: UUID, *
     if row is None:
         raise AppointmentNotFound("no such appointment")
     if row.born_on is None or row.wrapped is None:
-        return ToMove(row.Appointment, None)
-    return ToMove(row.Appointment, SealedBirth(row.born_on, row.wrapped, row.master_key))
+        return ToMove(row.Appointment, None, row.time_zone)
+    birth = SealedBirth(row.born_on, row.wrapped, row.master_key)
+    return ToMove(row.Appointment, birth, row.time_zone)
 
 
 async def list_appointments(

@@ -151,7 +151,7 @@ async def move(
     The ages that the rules of care ask about are those of the new day. Raises TimeTaken, TimePassed,
     AnotherPractitioner.
     """
-    appointment, sealed = await store.get_appointment_to_move(session, appointment_id, caller=caller)
+    appointment, sealed, time_zone = await store.get_appointment_to_move(session, appointment_id, caller=caller)
     status = after(appointment.status, Move.RESCHEDULE)
     offer = await store.get_offer(session, offer_id)
     if offer.practitioner_id != appointment.practitioner_id:
@@ -163,8 +163,7 @@ async def move(
     appointment.schedule_no += 1
     appointment.decide_by = decide_by(starts_at=offer.starts_at, now=now)
     appointment.action = appointment.action_expires_at = None
-    practitioner = await store.get_practitioner_of(session, appointment)
-    clock = clock_of(practitioner.time_zone, zone=appointment.zone)
+    clock = clock_of(time_zone, zone=appointment.zone)
     _count_ages_again(keyring, appointment, sealed, clock=clock)
     moved = AppointmentMovedV1(
         **about(appointment),
@@ -172,7 +171,7 @@ async def move(
         under_16=appointment.under_16,
         minor_on_1_january=appointment.minor_on_1_january,
         age_group=cast("AgeGroup | None", appointment.age_group),
-        time_zone=practitioner.time_zone,
+        time_zone=time_zone,
     )
     outbox.add(session, appointment, moved, now=now)
     await session.flush()
