@@ -151,7 +151,8 @@ async def move(
     The ages that the rules of care ask about are those of the new day. Raises TimeTaken, TimePassed,
     AnotherPractitioner.
     """
-    appointment, sealed, time_zone = await store.get_appointment_to_move(session, appointment_id, caller=caller)
+    found = await store.get_appointment_to_move(session, appointment_id, caller=caller)
+    appointment, sealed, time_zone = found
     status = after(appointment.status, Move.RESCHEDULE)
     offer = await store.get_offer(session, offer_id)
     if offer.practitioner_id != appointment.practitioner_id:
