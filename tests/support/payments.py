@@ -227,16 +227,22 @@ class Desk:
     async def delete(self, path: str, account: UUID) -> httpx.Response:
         return await self.api.delete(f"/payment/v1{path}", headers=self._headers(account, "patient"))
 
-    async def token(self, number: str = OK) -> str:
-        card = {"number": number, "exp_month": 12, "exp_year": 2099, "cvc": "123"}
+    async def token(self, number: str = OK, *, expiry: tuple[int, int] = (12, 2099)) -> str:
+        card = {"number": number, "exp_month": expiry[0], "exp_year": expiry[1], "cvc": "123"}
         return str((await self.provider.post("/tokens", json=card)).json()["token"])
 
     async def save(
-        self, account: UUID, number: str = OK, *, accepted: bool = True, ceiling: int = 5000
+        self,
+        account: UUID,
+        number: str = OK,
+        *,
+        accepted: bool = True,
+        ceiling: int = 5000,
+        expiry: tuple[int, int] = (12, 2099),
     ) -> UUID:
         """A card on file, saved at the provider; what its holder must agree to is left open."""
         mandate = {"text_version": "2026-01", "accepted": accepted, "ceiling_cents": ceiling}
-        body = {"provider_token": await self.token(number), "mandate": mandate}
+        body = {"provider_token": await self.token(number, expiry=expiry), "mandate": mandate}
         answer = await self.post("/cards", body, account)
         assert answer.status_code == 201, answer.text
         await self.settle_down()
@@ -256,9 +262,12 @@ class Desk:
     async def answer(self, url: str, outcome: str) -> int:
         return (await self.provider.post(url, json={"outcome": outcome})).status_code
 
-    async def held(self, visit: "Visit", advance: int = 750, *, number: str = OK) -> None:
+    async def choose(self, about: "Visit", card_id: UUID) -> httpx.Response:
+        return await self.post(f"/appointments/{about.id}/card", {"card_id": str(card_id)}, about.account)
+
+    async def held(self, visit: "Visit", advance: int = 750, *, number: str = OK, **mandate: Any) -> None:
         """A visit with a card, a price, a hold and booking's confirmation."""
-        await self.save(visit.account, number)
+        await self.save(visit.account, number, **mandate)
         await self.hear(visit.quote(advance))
         await self.settle_down()
         await self.hear(visit.confirmed())

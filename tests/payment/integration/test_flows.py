@@ -401,8 +401,8 @@ async def test_a_scheduled_appointment_that_is_cancelled_is_never_held(desk: Des
     assert (await desk.payment(visit))["status"] == "nothing-held"
 
 
-async def test_a_hold_that_lapses_says_so_and_the_care_is_a_receivable(desk: Desk) -> None:
-    visit = Visit()
+async def test_a_hold_that_lapses_during_the_visit_says_so_and_the_care_is_a_receivable(desk: Desk) -> None:
+    visit = Visit(ahead=50 * timedelta(minutes=1))
     await desk.held(visit, 750, number=EXPIRES_EARLY)
 
     desk.wait(HOUR)

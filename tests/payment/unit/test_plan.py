@@ -33,6 +33,8 @@ SOON = Situation(
     held_cents=None,
     open_cents=None,
     card=CardState.READY,
+    present=True,
+    lapsed=0,
     place_at=None,
 )
 BEFORE_DECISION = DECIDE_BY - timedelta(seconds=60)

@@ -14,9 +14,8 @@ from common.money import Cents
 from payment.domain import ledger
 from payment.domain.ledger import Account, Entry
 from payment.domain.mandates import Mandate, MandateTextUnknown, objection, text_of
-from payment.domain.provider import AnswerUnreadable, payment_of, setup_of
+from payment.domain.provider import AnswerUnreadable, ProviderRefund, payment_of, setup_of
 from payment.domain.signatures import SignatureInvalid, verify
-from payment.domain.status import PaymentStatus, Sight, status_of
 from support.records import NOW
 
 MOVES = [
@@ -24,7 +23,9 @@ MOVES = [
     ledger.let_go,
     ledger.due,
     ledger.paid_by_card,
-    ledger.refunded,
+    lambda cents: ledger.refunded(cents, not_due=Cents(0)),
+    lambda cents: ledger.refunded(cents, not_due=Cents(cents // 3)),
+    lambda cents: ledger.refunded(cents, not_due=cents),
     ledger.no_longer_due,
 ]
 
@@ -132,7 +133,10 @@ PAYMENT = {
     "capture_before": "2030-06-08T09:00:00+00:00",
     "action": None,
     "decline_code": None,
-    "refunds": [{"reference": "refund", "amount_cents": 1}],
+    "refunds": [
+        {"id": "re_1", "reference": "refund", "amount_cents": 1},
+        {"id": "re_2", "reference": None, "amount_cents": 2},
+    ],
 }
 
 
@@ -142,7 +146,7 @@ def test_a_payment_is_read() -> None:
     assert (read.authorized_cents, read.capture_before, read.refunds) == (
         750,
         NOW + timedelta(days=7),
-        ("refund",),
+        (ProviderRefund("re_1", "refund", Cents(1)), ProviderRefund("re_2", None, Cents(2))),
     )
 
 
@@ -166,31 +170,3 @@ def test_what_is_no_payment_is_not_guessed_at(change: dict[str, Any]) -> None:
 def test_what_is_no_setup_is_not_guessed_at() -> None:
     with pytest.raises(AnswerUnreadable):
         setup_of({"id": "set_1", "reference": "card", "status": "succeeded", "action": None})
-
-
-NOTHING = Sight([], Cents(0), Cents(0), *[False] * 7)
-
-
-@pytest.mark.parametrize(
-    ("changes", "word"),
-    [
-        ({}, "awaiting-quote"),
-        ({"quoted": True}, "hold-pending"),
-        ({"quoted": True, "waived": True}, "waived"),
-        ({"quoted": True, "holds": ["unknown"]}, "hold-pending"),
-        ({"quoted": True, "holds": ["action-required"], "awaits_action": True}, "action-required"),
-        ({"quoted": True, "holds": ["held"], "awaits_action": True}, "held"),
-        ({"quoted": True, "holds": ["failed"], "failed": True}, "failed"),
-        ({"quoted": True, "scheduled": True}, "scheduled"),
-        ({"quoted": True, "holds": ["voided"], "ended": True}, "released"),
-        ({"quoted": True, "holds": ["expired"]}, "expired"),
-        ({"ended": True}, "nothing-held"),
-        ({"quoted": True, "holds": ["captured"], "captured_cents": 750, "short_cents": 1}, "captured"),
-        ({"quoted": True, "priced": True, "short_cents": 750}, "short"),
-        ({"quoted": True, "priced": True}, "waived"),
-    ],
-)
-def test_where_a_payment_stands(changes: dict[str, Any], word: str) -> None:
-    sight = Sight(**{**{name: getattr(NOTHING, name) for name in Sight.__slots__}, **changes})
-
-    assert status_of(sight) is PaymentStatus(word)

@@ -15,6 +15,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from common.clock import Clock
+from simulators import card_provider_by_itself as by_itself
 from simulators.card_provider_books import Answer, Books, Entry, Refused, Scenario, Work
 from simulators.card_provider_webhooks import Deliverer
 
@@ -55,6 +56,14 @@ class CaptureIn(_In):
 class RefundIn(_In):
     reference: Reference
     amount_cents: Amount
+
+
+class AmountIn(_In):
+    amount_cents: Amount
+
+
+class OwnCaptureIn(AmountIn):
+    closes: bool = True  # the rest of the authorisation is released
 
 
 class SetupIn(_In):
@@ -162,6 +171,17 @@ async def find_payment(
 ) -> dict[str, Any]:
     async with books.entry() as entry:
         return await entry.payment(reference)
+
+
+@server.get("/v1/payment-list")
+async def list_payments(
+    books: BooksDep,
+    after: Annotated[str, Query(max_length=200)] = "",
+    limit: Annotated[int, Query(ge=1, le=100)] = 100,
+) -> dict[str, Any]:
+    """Every payment, in the order of their ids; the next page begins after the last id of this one."""
+    async with books.entry() as entry:
+        return {"items": await entry.payments_after(after, limit=limit)}
 
 
 @server.get("/v1/payments/{payment_id}")
@@ -280,6 +300,36 @@ async def look_up_payment(payment_id: PaymentId, books: BooksDep) -> dict[str, A
 async def expire_payment(payment_id: PaymentId, books: BooksDep) -> dict[str, Any]:
     async with books.entry() as entry:
         return await entry.expire(payment_id)
+
+
+@controls.post("/payments/{payment_id}/refund")
+async def refund_by_itself(payment_id: PaymentId, asked: AmountIn, books: BooksDep) -> dict[str, Any]:
+    """The provider gives money back by itself."""
+    async with books.entry() as entry:
+        return await by_itself.refund(entry, payment_id, amount_cents=asked.amount_cents)
+
+
+@controls.post("/payments/{payment_id}/capture")
+async def capture_by_itself(payment_id: PaymentId, asked: OwnCaptureIn, books: BooksDep) -> dict[str, Any]:
+    """The provider captures by itself, all or a part."""
+    async with books.entry() as entry:
+        return await by_itself.capture(
+            entry, payment_id, amount_cents=asked.amount_cents, closes=asked.closes
+        )
+
+
+@controls.post("/payments/{payment_id}/cancellation")
+async def cancel_by_itself(payment_id: PaymentId, books: BooksDep) -> dict[str, Any]:
+    """The provider gives an authorisation up by itself."""
+    async with books.entry() as entry:
+        return await entry.void(payment_id)
+
+
+@controls.post("/methods/{token}/withdrawal")
+async def withdraw_card(token: PaymentId, books: BooksDep) -> dict[str, Any]:
+    """The bank takes a saved card back."""
+    async with books.entry() as entry:
+        return {"withdrawn": await by_itself.withdraw_card(entry, token)}
 
 
 def create_app(

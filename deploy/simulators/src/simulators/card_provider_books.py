@@ -281,7 +281,8 @@ class Entry:
     async def _close(self, row: asyncpg.Record, status: str, *, code: str | None = None) -> asyncpg.Record:
         closed = await self.connection.fetchrow(
             """
-            UPDATE card_payment SET status = $2, version = version + 1, decline_code = $3,
+            UPDATE card_payment SET version = version + 1, decline_code = $3,
+                status = CASE WHEN captured_cents > 0 THEN 'captured' ELSE $2 END,
                 released_cents = authorized_cents - captured_cents
             WHERE id = $1 RETURNING *
             """,
@@ -302,7 +303,7 @@ class Entry:
             "SELECT reference, amount_cents FROM card_refund WHERE payment_id = $1 ORDER BY reference",
             payment_id,
         )
-        return [dict(row) for row in rows]
+        return [_refund(row["reference"], row["amount_cents"]) for row in rows]
 
     async def _payment(self, row: asyncpg.Record) -> dict[str, Any]:
         shown = {
@@ -334,21 +335,32 @@ class Entry:
     async def payment(self, payment_id: str) -> dict[str, Any]:
         return await self._payment(await self._locked(payment_id))
 
-    async def capture(self, payment_id: str, *, amount_cents: int) -> dict[str, Any]:
-        """Once, at most what is held; the rest is released by the same move."""
+    async def payments_after(self, payment_id: str, *, limit: int) -> list[dict[str, Any]]:
+        """A page of all payments, in the order of their ids."""
+        rows = await self.connection.fetch(
+            "SELECT * FROM card_payment WHERE id > $1 ORDER BY id LIMIT $2", payment_id, limit
+        )
+        return [await self._payment(row) for row in rows]
+
+    async def capture(self, payment_id: str, *, amount_cents: int, closes: bool = True) -> dict[str, Any]:
+        """At most what is held. A capture that closes the authorisation releases the rest of it."""
         row = await self._locked(payment_id)
         if row["status"] != "authorized":
             raise Refused(f"payment-{row['status'].replace('_', '-')}")
-        if amount_cents > row["authorized_cents"]:
+        left = row["authorized_cents"] - row["captured_cents"]
+        if amount_cents > left:
             raise Refused("above-the-hold", status=422)
         return await self._announced(
             await self.connection.fetchrow(
                 """
-                UPDATE card_payment SET status = 'captured', version = version + 1, captured_cents = $2,
-                    released_cents = authorized_cents - $2 WHERE id = $1 RETURNING *
+                UPDATE card_payment SET version = version + 1, captured_cents = captured_cents + $2,
+                    status = CASE WHEN $3 THEN 'captured' ELSE status END,
+                    released_cents = CASE WHEN $3 THEN authorized_cents - captured_cents - $2 ELSE 0 END
+                WHERE id = $1 RETURNING *
                 """,
                 row["id"],
                 amount_cents,
+                closes or amount_cents == left,
             )
         )
 
@@ -497,8 +509,8 @@ class Books:
     async def totals(self) -> dict[str, int]:
         row = await self.pool.fetchrow(
             """
-            SELECT coalesce(sum(authorized_cents) FILTER (WHERE status = 'authorized'), 0)::bigint
-                    AS held_cents,
+            SELECT coalesce(sum(authorized_cents - captured_cents) FILTER (WHERE status = 'authorized'), 0)
+                    ::bigint AS held_cents,
                 coalesce(sum(authorized_cents), 0)::bigint AS authorized_cents,
                 coalesce(sum(captured_cents), 0)::bigint AS captured_cents,
                 coalesce(sum(released_cents), 0)::bigint AS released_cents,
@@ -508,6 +520,12 @@ class Books:
             """
         )
         return dict(row)
+
+
+def _refund(reference: str, amount_cents: int) -> dict[str, Any]:
+    """One that the provider made by itself carries no reference of its customer."""
+    ours = None if reference.startswith("re_") else reference
+    return {"id": reference, "reference": ours, "amount_cents": amount_cents}
 
 
 def _text(at: datetime | None) -> str | None:

@@ -125,7 +125,8 @@ async def on_care_priced(session: AsyncSession, event: CarePricedV1, meta: Meta,
 
 @routes.on(CapturedV1)
 async def on_captured(session: AsyncSession, event: CapturedV1, meta: Meta, now: datetime) -> Outcome:
-    return await visits.take_payment(session, event, meta, paid_cents=event.captured_cents, now=now)
+    paid = event.captured_cents if event.total_captured_cents is None else event.total_captured_cents
+    return await visits.take_payment(session, event, meta, paid_cents=paid, now=now)
 
 
 @routes.on(ShortV1)

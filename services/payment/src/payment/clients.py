@@ -1,6 +1,6 @@
 """Calls to the card provider. A timeout is not a no: what came of it is unknown until it is asked for."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol, Self
 from urllib.parse import quote
 
@@ -50,8 +50,11 @@ class CardProvider(Protocol):
 
     async def get(self, provider_id: str) -> ProviderPayment: ...
 
+    async def list_payments(self, after: str) -> Sequence[ProviderPayment]:
+        """A page of all payments, in the order of the provider's ids after this one; empty at the end."""
+
     async def capture(self, provider_id: str, *, amount_cents: Cents, key: str) -> ProviderPayment:
-        """Once; what is not captured is released."""
+        """Closes the authorisation: what is not captured is released."""
 
     async def void(self, provider_id: str, *, key: str) -> ProviderPayment: ...
 
@@ -115,6 +118,13 @@ class HttpCardProvider:
 
     async def get(self, provider_id: str) -> ProviderPayment:
         return _payment(await self._ask("GET", f"/v1/payments/{_part(provider_id)}"))
+
+    async def list_payments(self, after: str) -> Sequence[ProviderPayment]:
+        page = await self._ask("GET", "/v1/payment-list", params={"after": after})
+        items = page.get("items")
+        if not isinstance(items, list):
+            raise OutcomeUnknown("answer-unreadable")
+        return [_payment(item) for item in items]
 
     async def capture(self, provider_id: str, *, amount_cents: Cents, key: str) -> ProviderPayment:
         path = f"/v1/payments/{_part(provider_id)}/capture"

@@ -2,14 +2,27 @@
 
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index, UniqueConstraint, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Identity,
+    Index,
+    String,
+    UniqueConstraint,
+    text,
+    true,
+)
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from common.db import COLUMN_TYPES, new_metadata
 from common.messaging.tables import StreamRoot
 from common.money import Cents
+from payment.domain.cards import CardFacts
 from payment.domain.holds import HoldStatus
 from payment.domain.ledger import Account
 from payment.domain.mandates import Mandate
@@ -50,6 +63,18 @@ class RefundStatus(StrEnum):
     PENDING = "pending"
     MADE = "made"
     FAILED = "failed"
+
+
+class Origin(StrEnum):
+    """Who did it first: we asked the provider, or it was done at the provider by its own means."""
+
+    PLATFORM = "platform"
+    PROVIDER = "provider"
+
+
+class RefundFailure(StrEnum):
+    NOTHING_LEFT = "nothing-left"  # less is left at the provider than was to be given back
+    PROVIDER_REFUSED = "provider-refused"
 
 
 class BalanceStatus(StrEnum):
@@ -108,6 +133,11 @@ class Stream(StreamRoot, Base):
         return 0 < self.quote_schedule_no <= self.answered_schedule_no
 
     @property
+    def is_first_answer(self) -> bool:
+        """Booking was told nothing yet: the patient who books waits for the answer."""
+        return self.answered_schedule_no == 0
+
+    @property
     def is_secured(self) -> bool:
         return self.is_answered or self.confirmed_at is not None
 
@@ -147,9 +177,17 @@ class HoldRow(Base):
     action_expires_at: Mapped[datetime | None]
     failure: Mapped[str | None]
     called_at: Mapped[datetime | None]  # from here on the provider may know of it
-    capture_cents: Mapped[Cents | None]  # decided; never changed, it is what the provider is asked
+    capture_cents: Mapped[Cents | None]  # decided: what the provider is asked to capture
+    capture_told: Mapped[bool] = mapped_column(
+        server_default=true()
+    )  # of the provider's own: with the settlement
     release_reason: Mapped[ReleaseReason | None]  # decided
     created_at: Mapped[datetime]
+
+    @property
+    def reserved_cents(self) -> Cents:
+        """Still reserved on the card: neither captured nor released."""
+        return Cents(self.held_cents - self.captured_cents - self.released_cents)
 
     @property
     def is_going(self) -> bool:
@@ -187,19 +225,29 @@ class CardRow(Base):
     mandate_accepted_at: Mapped[datetime | None]
     mandate_ceiling_cents: Mapped[Cents | None]
     mandate_within_days: Mapped[int | None]
+    mandate_withdrawn_at: Mapped[datetime | None]  # from here on it covers nothing
 
     @property
     def state(self) -> CardState:
+        """READY under an accepted mandate only: without one the card is never used without its holder."""
         match self.status:
+            case CardStatus.REFUSED | CardStatus.REMOVED:
+                return CardState.MISSING
+            case _ if self.mandate is None:
+                return CardState.HOLDER_ONLY
             case CardStatus.ACTIVE:
                 return CardState.READY
             case CardStatus.SAVING | CardStatus.ACTION_REQUIRED:
                 return CardState.SAVED
-            case CardStatus.REFUSED | CardStatus.REMOVED:
-                return CardState.MISSING
+
+    @property
+    def facts(self) -> CardFacts:
+        return CardFacts(self.state, self.mandate, self.expiry_month, self.expiry_year)
 
     @property
     def mandate(self) -> Mandate | None:
+        if self.mandate_withdrawn_at is not None:
+            return None
         if self.mandate_ceiling_cents is None or self.mandate_within_days is None:
             return None
         return Mandate(self.mandate_ceiling_cents, timedelta(days=self.mandate_within_days))
@@ -243,6 +291,9 @@ class RefundRow(Base):
     balance_id: Mapped[UUID | None] = mapped_column(ForeignKey("balance.id"))
     amount_cents: Mapped[Cents]
     status: Mapped[RefundStatus]
+    origin: Mapped[Origin] = mapped_column(server_default="platform")
+    not_due_cents: Mapped[Cents] = mapped_column(server_default="0")  # of a capture above what is due
+    failure: Mapped[RefundFailure | None] = mapped_column(String)
     created_at: Mapped[datetime]
     made_at: Mapped[datetime | None]
 
@@ -278,6 +329,20 @@ class ProviderEventRow(Base):
     body: Mapped[bytes]
     received_at: Mapped[datetime]
     outcome: Mapped[str]  # applied, not-ours, unreadable
+
+
+class ProviderComparisonRow(Base):
+    """The last time that every payment at the provider was compared with ours, and what still differed."""
+
+    __tablename__ = "provider_comparison"
+    __table_args__ = (CheckConstraint("id = 1", name="is_one_row"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    compared_at: Mapped[datetime]
+    held_cents: Mapped[Cents]  # the provider's sums
+    captured_cents: Mapped[Cents]
+    refunded_cents: Mapped[Cents]
+    differences: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
 
 
 class AccountPatientRow(Base):

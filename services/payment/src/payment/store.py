@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
-from sqlalchemy import exists, func, select, update
+from sqlalchemy import case, exists, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -26,6 +26,7 @@ from payment.models import (
     CardStatus,
     HoldRow,
     LedgerRow,
+    ProviderComparisonRow,
     ProviderEventRow,
     RefundRow,
     RefundStatus,
@@ -108,6 +109,20 @@ async def list_streams_awaiting(session: AsyncSession, card: CardRow) -> Sequenc
     return (await session.scalars(query)).all()
 
 
+async def list_scheduled(session: AsyncSession, account_id: UUID) -> Sequence[UUID]:
+    """Appointments of the account whose hold follows nearer to the visit, in the order of their ids."""
+    query = (
+        select(Stream.id)
+        .where(
+            Stream.account_id == account_id,
+            Stream.place_at.is_not(None),
+            *(end.is_(None) for end in (Stream.ended_at, Stream.priced_at, Stream.failed_at)),
+        )
+        .order_by(Stream.id)
+    )
+    return (await session.scalars(query)).all()
+
+
 async def last_change(session: AsyncSession, appointment_id: UUID) -> int:
     query = select(func.max(HistoryRow.id)).where(HistoryRow.appointment_id == appointment_id)
     return await session.scalar(query) or 0
@@ -183,6 +198,11 @@ async def lock_card(session: AsyncSession, card_id: UUID) -> CardRow:
     return card
 
 
+async def share_card(session: AsyncSession, card_id: UUID) -> None:
+    """Until this transaction ends nobody removes the card: who does it then sees what relies on it."""
+    await session.execute(select(CardRow.id).where(CardRow.id == card_id).with_for_update(read=True))
+
+
 async def lock_account_cards(session: AsyncSession, account_id: UUID) -> Sequence[CardRow]:
     query = (
         select(CardRow)
@@ -211,15 +231,26 @@ async def list_balances(session: AsyncSession, appointment_id: UUID) -> Sequence
     return (await session.scalars(query)).all()
 
 
-async def charged_before(session: AsyncSession, appointment_id: UUID, *, but: UUID) -> Cents:
-    """Cents charged, or on their way to be, for other balances of the appointment."""
+async def charged_without_holder(
+    session: AsyncSession, appointment_id: UUID, *, but: UUID | None = None
+) -> Cents:
+    """Cents captured, or about to be, from holds placed without the holder, and of balances likewise.
+
+    All of them count towards the ceiling of the mandate; the balance `but` does not.
+    """
+    coming = case(
+        (HoldRow.status == HoldStatus.HELD, func.coalesce(HoldRow.capture_cents, 0)), else_=literal(0)
+    )
+    captures = select(func.coalesce(func.sum(HoldRow.captured_cents + coming), 0)).where(
+        HoldRow.appointment_id == appointment_id, HoldRow.off_session
+    )
     query = select(func.coalesce(func.sum(BalanceRow.amount_cents), 0)).where(
         BalanceRow.appointment_id == appointment_id,
-        BalanceRow.id != but,
+        BalanceRow.id.is_distinct_from(but),
         (BalanceRow.status == BalanceStatus.CHARGED)
         | ((BalanceRow.status == BalanceStatus.PENDING) & BalanceRow.called_at.is_not(None)),
     )
-    return Cents(int(await session.scalar(query) or 0))
+    return Cents(int(await session.scalar(captures) or 0) + int(await session.scalar(query) or 0))
 
 
 async def list_refunds(session: AsyncSession, appointment_id: UUID) -> Sequence[RefundRow]:
@@ -277,6 +308,36 @@ async def books(session: AsyncSession) -> dict[str, int]:
         "captured_cents": int(captured) + int(charged),
         "refunded_cents": int(refunded) + int(returned),
     }
+
+
+async def find_taken(session: AsyncSession, reference: UUID) -> HoldRow | BalanceRow | None:
+    """The hold or the charge of this id."""
+    hold = await session.get(HoldRow, reference, populate_existing=True)
+    return hold or await session.get(BalanceRow, reference, populate_existing=True)
+
+
+async def list_taken(
+    session: AsyncSession, *, before: datetime
+) -> Sequence[tuple[UUID, tuple[int, int, int]]]:
+    """Ids with the cents that are reserved, captured and refunded, of all that was made before."""
+    reserved = HoldRow.held_cents - HoldRow.captured_cents - HoldRow.released_cents
+    holds = select(HoldRow.id, reserved, HoldRow.captured_cents, HoldRow.refunded_cents).where(
+        (reserved > 0) | (HoldRow.captured_cents > 0), HoldRow.created_at < before
+    )
+    charges = select(BalanceRow.id, literal(0), BalanceRow.charged_cents, BalanceRow.refunded_cents).where(
+        BalanceRow.charged_cents > 0, BalanceRow.created_at < before
+    )
+    rows = [*await session.execute(holds), *await session.execute(charges)]
+    return [(row[0], (int(row[1]), int(row[2]), int(row[3]))) for row in rows]
+
+
+async def keep_comparison(session: AsyncSession, values: dict[str, Any]) -> None:
+    statement = insert(ProviderComparisonRow).values(id=1, **values)
+    await session.execute(statement.on_conflict_do_update(index_elements=["id"], set_=values))
+
+
+async def find_comparison(session: AsyncSession) -> ProviderComparisonRow | None:
+    return await session.get(ProviderComparisonRow, 1, populate_existing=True)
 
 
 # --- webhooks, accounts ------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ import httpx
 from common.messaging.tasks import DONE, Backoff, Done, TaskContext, Tasks
 from payment.clients import CardProvider, HttpCardProvider, OutcomeUnknown, ProviderRefused
 from payment.domain.provider import ProviderPayment, ProviderStatus
-from payment.usecases import balances, cards, holds, refunds
+from payment.usecases import balances, cards, comparing, holds, observing, planning, refunds
 
 tasks = Tasks()
 _log: Final = logging.getLogger(__name__)
@@ -26,6 +26,7 @@ _log: Final = logging.getLogger(__name__)
 _SECONDS: Final = (1, 2, 5, 10, 30, 60, 300, 3600, 86_400)
 _RETRIES: Final = Backoff(attempts=16)
 _LATER: Final = timedelta(seconds=5)
+_COMPARE_EVERY: Final = timedelta(hours=6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ async def place_hold(context: TaskContext) -> Done:
         if seen is None:
             await holds.give_up_hold(session, hold_id, now=context.clock.now())
         else:
-            await holds.observe_hold(session, hold_id, seen, now=context.clock.now())
+            await observing.observe_hold(session, hold_id, seen, now=context.clock.now())
     return DONE
 
 
@@ -116,13 +117,14 @@ async def settle_hold(context: TaskContext) -> Done:
 
     async def ask() -> ProviderPayment:
         if order.capture_cents is not None:
-            key = f"capture:{hold_id}"
+            # another amount is another capture, after the provider has captured a part by itself
+            key = f"capture:{hold_id}" + (f":{order.captured_cents}" if order.captured_cents else "")
             return await provider.capture(order.provider_id, amount_cents=order.capture_cents, key=key)
         return await provider.void(order.provider_id, key=f"void:{hold_id}")
 
     seen = await _asked(context, ask, instead=lambda: provider.get(order.provider_id))
     async with context.finish() as session:
-        hold = await holds.observe_hold(session, hold_id, seen, now=context.clock.now())
+        hold = await observing.observe_hold(session, hold_id, seen, now=context.clock.now())
         if hold is not None and hold.awaits_settlement:
             context.later(context.clock.now() + _LATER)
     return DONE
@@ -164,7 +166,7 @@ async def expire_challenge(context: TaskContext) -> Done:
 
     seen = await _asked(context, ask, instead=lambda: provider.get(provider_id))
     async with context.finish() as session:
-        await holds.observe_hold(session, hold_id, seen, now=context.clock.now())
+        await observing.observe_hold(session, hold_id, seen, now=context.clock.now())
     return DONE
 
 
@@ -182,7 +184,7 @@ async def watch_hold(context: TaskContext) -> Done:
     provider, provider_id = _provider(context), live.provider_id
     seen = await _asked(context, lambda: provider.get(provider_id), instead=lambda: provider.get(provider_id))
     async with context.finish() as session:
-        await holds.observe_hold(session, hold_id, seen, now=context.clock.now())
+        await observing.observe_hold(session, hold_id, seen, now=context.clock.now())
         if seen.status is ProviderStatus.AUTHORIZED:
             context.later(context.clock.now() + timedelta(minutes=1))
     return DONE
@@ -192,16 +194,18 @@ async def watch_hold(context: TaskContext) -> Done:
 async def expire_action(context: TaskContext) -> Done:
     appointment_id, revision, action = context.key.split(":")
     async with context.finish() as session:
-        await holds.expire_action(
+        again_at = await planning.expire_action(
             session, UUID(appointment_id), revision=int(revision), action=action, now=context.clock.now()
         )
+        if again_at is not None:
+            context.later(again_at)
     return DONE
 
 
 @tasks.on("void-unconfirmed")
 async def void_unconfirmed(context: TaskContext) -> Done:
     async with context.finish() as session:
-        await holds.lapse(session, UUID(context.key.partition(":")[0]), now=context.clock.now())
+        await planning.lapse(session, UUID(context.key.partition(":")[0]), now=context.clock.now())
     return DONE
 
 
@@ -209,9 +213,16 @@ async def void_unconfirmed(context: TaskContext) -> Done:
 async def place_scheduled_hold(context: TaskContext) -> Done:
     appointment_id, schedule_no = context.key.split(":")
     async with context.finish() as session:
-        await holds.place_scheduled(
+        await planning.place_scheduled(
             session, UUID(appointment_id), schedule_no=int(schedule_no), now=context.clock.now()
         )
+    return DONE
+
+
+@tasks.on("review-scheduled-holds")
+async def review_scheduled_holds(context: TaskContext) -> Done:
+    async with context.finish() as session:
+        await cards.review_holds(session, UUID(context.key), now=context.clock.now())
     return DONE
 
 
@@ -306,11 +317,41 @@ async def refund(context: TaskContext) -> Done:
     except OutcomeUnknown as unknown:
         context.retry(_pause(context), str(unknown))
     except ProviderRefused as refused:
-        async with context.finish(outcome=refused.code) as session:
-            await refunds.refuse_refund(session, refund_id)
-        return DONE
+        return await _refused_refund(context, order, refused.code)
     async with context.finish() as session:
-        reference = UUID(seen.reference)
-        if await holds.observe_hold(session, reference, seen, now=context.clock.now()) is None:
-            await balances.observe_charge(session, reference, seen, now=context.clock.now())
+        await observing.observe_payment(session, seen, now=context.clock.now())
+    return DONE
+
+
+async def _refused_refund(context: TaskContext, order: refunds.RefundOrder, code: str) -> Done:
+    """The provider may have given the money back by itself: its state says what is left."""
+    try:
+        seen = await _provider(context).get(order.provider_id)
+    except (OutcomeUnknown, ProviderRefused) as error:
+        context.retry(_pause(context), str(error))
+    async with context.finish(outcome=code) as session:
+        await observing.observe_payment(session, seen, now=context.clock.now())
+        await refunds.refuse_refund(session, order.refund_id, code=code, now=context.clock.now())
+    return DONE
+
+
+@tasks.on("compare-with-provider", retries=_RETRIES)
+async def compare_with_provider(context: TaskContext) -> Done:
+    """Takes over what the provider did by itself; what still differs is kept for the check of the ledger."""
+    comparison = comparing.Comparison(began_at=context.clock.now())
+    after = ""
+    try:
+        while page := await _provider(context).list_payments(after):
+            for listed in page:
+                async with context.sessions.begin() as session:
+                    same = await comparing.agrees(session, listed)
+                seen = listed if same else await _provider(context).get(listed.id)
+                async with context.sessions.begin() as session:
+                    await comparing.compare(session, comparison, seen, now=context.clock.now())
+            after = page[-1].id
+    except (OutcomeUnknown, ProviderRefused) as error:
+        context.retry(_pause(context), str(error))
+    async with context.finish() as session:
+        await comparing.record(session, comparison, now=context.clock.now())
+        context.later(context.clock.now() + _COMPARE_EVERY)
     return DONE

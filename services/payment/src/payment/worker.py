@@ -10,6 +10,7 @@ from common.clock import Clock
 from common.db import engine_of, sessions_of
 from common.messaging.housekeeping import House
 from common.messaging.runner import WorkerHealth, run_worker
+from common.messaging.tasks import add as add_task
 from common.telemetry import Metrics
 from common.wake import Wake
 from payment import store
@@ -41,14 +42,17 @@ async def run(
     engine = engine_of(settings.postgres, name="payment-worker", pool=settings.postgres.worker_pool)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(engine.dispose)
+        sessions = sessions_of(engine, wake)
         resources = await stack.enter_async_context(
             open_resources(settings.provider_url, settings.provider_key.get_secret_value())
         )
+        async with sessions.begin() as session:
+            add_task(session, "compare-with-provider", "all", due_at=clock.now(), again=True)
         await run_worker(
             service="payment",
             routes=routes,
             tasks=tasks,
-            sessions=sessions_of(engine, wake),
+            sessions=sessions,
             engine=engine,
             postgres=settings.postgres,
             kafka=settings.kafka,

@@ -82,7 +82,12 @@ class HoldReleasedV1(PaymentFact):
     reason: Literal["appointment-ended", "not-confirmed", "replaced", "nothing-due"]
 
 
+Origin = Literal["platform", "provider"]  # who captured or refunded: asked for by us, or done there
+
+
 class CapturedV1(PaymentFact):
+    """One capture. What the provider captured by itself is told once it is known what is due."""
+
     type: ClassVar[str] = "payment.captured"
     version: ClassVar[int] = 1
 
@@ -90,6 +95,9 @@ class CapturedV1(PaymentFact):
     currency: Currency
     captured_cents: PositiveCents
     released_cents: NonNegativeCents
+    # of the appointment so far, without what is given back because it is not due
+    total_captured_cents: NonNegativeCents | None = None
+    origin: Origin = "platform"
 
 
 class ShortV1(PaymentFact):
@@ -104,12 +112,15 @@ class ShortV1(PaymentFact):
 
 
 class RefundMadeV1(PaymentFact):
+    """Asked for by the platform, or made by the card provider by itself."""
+
     type: ClassVar[str] = "payment.refund-made"
     version: ClassVar[int] = 1
 
     refund_id: UUID
     currency: Currency
     refunded_cents: PositiveCents
+    origin: Origin = "platform"
 
 
 class BalanceCharge(PaymentFact):

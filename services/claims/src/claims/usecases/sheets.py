@@ -29,7 +29,9 @@ async def take_capture(
     if not stream.sheet_waits:
         return ignored("no-sheet-waits")
     act = await store.get_care_act(session, stream.id)
-    if event.captured_cents < act.advance_cents:
+    # the provider may have captured a part by itself before
+    captured = event.captured_cents if event.total_captured_cents is None else event.total_captured_cents
+    if captured < act.advance_cents:
         return ignored("less-than-the-advance")
     history.note(session, stream.id, meta.type, at=meta.time)
     await legs.release_sheet(session, means, stream, now=now)

@@ -32,7 +32,7 @@ async def add_card(
     """Saves a token of the card provider. With `Prefer: wait` it answers once the provider has spoken."""
     async with progress.sessions.begin() as session:
         card_id = await _add(session, card, caller, key, now)
-    return await _read(progress, card_id, caller, seconds=wait)
+    return await _read(progress, card_id, caller, now=now, seconds=wait)
 
 
 async def _add(
@@ -54,28 +54,34 @@ async def _add(
     return row.id
 
 
-async def _read(progress: Progress, card_id: UUID, caller: Caller, *, seconds: float) -> CardRead:
+async def _read(
+    progress: Progress, card_id: UUID, caller: Caller, *, now: datetime, seconds: float
+) -> CardRead:
     async def saved(session: AsyncSession) -> CardRead | None:
         card = await cards.get_card(session, card_id, account_id=caller.subject)
-        return None if card.status is CardStatus.SAVING else CardRead.of(card)
+        return None if card.status is CardStatus.SAVING else CardRead.of(card, now=now)
 
     found = await progress.wait_until(saved, seconds, about=card_id)
     if found is not None:
         return found
     async with progress.sessions() as session:
-        return CardRead.of(await cards.get_card(session, card_id, account_id=caller.subject))
+        return CardRead.of(await cards.get_card(session, card_id, account_id=caller.subject), now=now)
 
 
 @router.get("", openapi_extra=bounded("the cards of one person"))
-async def list_cards(caller: Patient, session: Reading) -> CardList:
+async def list_cards(caller: Patient, session: Reading, now: Now) -> CardList:
     """The caller's cards, newest first."""
-    return CardList(items=[CardRead.of(card) for card in await store.list_cards(session, caller.subject)])
+    return CardList(
+        items=[CardRead.of(card, now=now) for card in await store.list_cards(session, caller.subject)]
+    )
 
 
 @router.get("/{card_id}", responses=responses(404))
-async def read_card(card_id: UUID, caller: Patient, progress: ProgressDep, wait: Prefer) -> CardRead:
+async def read_card(
+    card_id: UUID, caller: Patient, progress: ProgressDep, now: Now, wait: Prefer
+) -> CardRead:
     """With `Prefer: wait` it answers once the provider has spoken."""
-    return await _read(progress, card_id, caller, seconds=wait)
+    return await _read(progress, card_id, caller, now=now, seconds=wait)
 
 
 @router.delete("/{card_id}", status_code=204, responses=responses(404))
@@ -83,3 +89,10 @@ async def remove_card(card_id: UUID, caller: Patient, transaction: Transaction, 
     """The card is used for nothing new; a live hold on it stays."""
     await cards.remove_card(transaction, card_id, account_id=caller.subject, now=now)
     return Response(status_code=204)
+
+
+@router.delete("/{card_id}/mandate", responses=responses(404))
+async def withdraw_mandate(card_id: UUID, caller: Patient, transaction: Transaction, now: Now) -> CardRead:
+    """The card is never used without its holder again; a hold that was scheduled with it asks its patient."""
+    card = await cards.withdraw_mandate(transaction, card_id, account_id=caller.subject, now=now)
+    return CardRead.of(card, now=now)

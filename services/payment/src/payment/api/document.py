@@ -15,6 +15,8 @@ ABOUT: Final = About(
     names={
         "Account": "LedgerAccount",
         "AwaitedAction": "PaymentActionKind",
+        "DifferenceRead": "LedgerDifferenceRead",
         "EntryRead": "LedgerEntryRead",
+        "Origin": "RefundOrigin",
     },
 )

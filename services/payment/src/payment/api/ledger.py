@@ -9,7 +9,6 @@ from common.web.deps import Reading
 from common.web.openapi import bounded
 from payment import store
 from payment.api.schemas import EntryRead, LedgerCheckRead, LedgerRead
-from payment.domain.ledger import Account
 
 router = APIRouter(
     prefix="/payment/v1/ledger",
@@ -27,15 +26,13 @@ async def read_ledger(appointment_id: UUID, session: Reading) -> LedgerRead:
 
 @router.get("/check")
 async def check_ledger(session: Reading) -> LedgerCheckRead:
-    """Whether every journal balances, and the ledger says what the holds and charges say."""
+    """Whether the ledger says what the holds and charges say, and the card provider too.
+
+    Every six hours the worker compares each payment at the provider with ours. It posts what the provider
+    did by itself; what still differs is listed here until the next comparison.
+    """
     totals = await store.ledger_totals(session)
     books = await store.books(session)
     unbalanced = list(await store.list_unbalanced_journals(session))
-    agrees = (
-        not unbalanced
-        and totals.get(Account.CARD_HOLDS, 0) == books["held_cents"]
-        and totals.get(Account.PROVIDER, 0) == books["captured_cents"] - books["refunded_cents"]
-    )
-    return LedgerCheckRead(
-        currency="EUR", totals=totals, **books, unbalanced_journals=unbalanced, agrees=agrees
-    )
+    comparison = await store.find_comparison(session)
+    return LedgerCheckRead.of(totals, books, unbalanced, comparison)

@@ -1,28 +1,32 @@
 """What goes in and out over HTTP. Amounts are cents, with one currency."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Literal, Self
 from uuid import UUID
 
 from pydantic import Field
 
-from common.money import Cents
 from common.web.schemas import In, Out
+from payment.domain.cards import expires_at
 from payment.domain.holds import HoldStatus
 from payment.domain.ledger import Account
 from payment.domain.plan import CardState
-from payment.domain.status import PaymentStatus, Sight, status_of
+from payment.domain.status import PaymentStatus, status_of
 from payment.models import (
     AwaitedAction,
     CardRow,
     CardStatus,
     HoldRow,
     LedgerRow,
+    Origin,
+    ProviderComparisonRow,
+    RefundFailure,
     RefundRow,
     RefundStatus,
     Stream,
 )
+from payment.usecases.showing import is_scheduled, payment_facts, short_of
 
 Currency = Literal["EUR"]
 Amount = Annotated[int, Field(gt=0, le=10_000_000)]
@@ -64,7 +68,8 @@ class CardRead(Out):
     created_at: datetime
 
     @classmethod
-    def of(cls, card: CardRow) -> Self:
+    def of(cls, card: CardRow, *, now: datetime) -> Self:
+        end = expires_at(card.facts)
         return cls(
             id=card.id,
             status=card.status,
@@ -72,7 +77,7 @@ class CardRead(Out):
             last4=card.last4,
             expiry_month=card.expiry_month,
             expiry_year=card.expiry_year,
-            ready_for_later=card.state is CardState.READY,
+            ready_for_later=card.state is CardState.READY and (end is None or now <= end),
             action_url=card.action_url,
             mandate=_mandate(card),
             created_at=card.created_at,
@@ -81,7 +86,8 @@ class CardRead(Out):
 
 def _mandate(card: CardRow) -> MandateRead | None:
     if (
-        card.mandate_text_version is None
+        card.mandate is None
+        or card.mandate_text_version is None
         or card.mandate_reason is None
         or card.mandate_ceiling_cents is None
         or card.mandate_within_days is None
@@ -133,10 +139,9 @@ class PaymentRead(Out):
         held = sum(hold.held_cents for hold in holds)
         released = sum(hold.released_cents for hold in holds)
         live = [hold for hold in holds if hold.status is HoldStatus.HELD]
-        over = stream.ended_at is not None or stream.priced_at is not None
         return cls(
             appointment_id=stream.id,
-            status=_status(stream, holds, captured),
+            status=status_of(payment_facts(stream, holds)),
             currency="EUR",
             # the final price counts, whether or not a last quote came before it
             advance_cents=stream.advance_cents if stream.priced_at is None else stream.due_cents,
@@ -145,28 +150,11 @@ class PaymentRead(Out):
             captured_cents=captured,
             released_cents=released,
             refunded_cents=sum(hold.refunded_cents for hold in holds),
-            short_cents=stream.short_cents,
-            place_at=None if over else stream.place_at,
+            short_cents=short_of(stream, holds),
+            place_at=stream.place_at if is_scheduled(stream, holds) else None,
             capture_before=live[-1].capture_before if live else None,
             action=_action(stream, holds, card),
         )
-
-
-def _status(stream: Stream, holds: Sequence[HoldRow], captured: int) -> PaymentStatus:
-    return status_of(
-        Sight(
-            holds=[hold.status for hold in holds],
-            captured_cents=Cents(captured),
-            short_cents=stream.short_cents,
-            quoted=stream.revision > 0,
-            priced=stream.priced_at is not None,
-            ended=stream.ended_at is not None or stream.lapsed_at is not None,
-            failed=stream.failed_at is not None,
-            waived=stream.waived and stream.advance_cents == 0,
-            awaits_action=stream.action is not None,
-            scheduled=stream.place_at is not None,
-        )
-    )
 
 
 def _action(stream: Stream, holds: Sequence[HoldRow], card: CardRow | None) -> PaymentActionRead | None:
@@ -205,6 +193,8 @@ class RefundRead(Out):
     status: RefundStatus
     currency: Currency
     amount_cents: int
+    origin: Origin
+    failure: RefundFailure | None
     created_at: datetime
     made_at: datetime | None
 
@@ -216,6 +206,8 @@ class RefundRead(Out):
             status=refund.status,
             currency="EUR",
             amount_cents=refund.amount_cents,
+            origin=refund.origin,
+            failure=refund.failure,
             created_at=refund.created_at,
             made_at=refund.made_at,
         )
@@ -252,8 +244,27 @@ class LedgerRead(Out):
     items: list[EntryRead]
 
 
+class DifferenceRead(Out):
+    """`ours_cents` is what the holds and charges say; `other_cents` what the other book says instead."""
+
+    book: Literal["ledger", "provider"]
+    reference: str | None
+    amount: Literal["held", "captured", "refunded", "captured-less-refunded"]
+    ours_cents: int
+    other_cents: int
+
+
+class ProviderBooksRead(Out):
+    """The sums of all payments at the card provider, when they were last compared with ours."""
+
+    compared_at: datetime
+    held_cents: int
+    captured_cents: int
+    refunded_cents: int
+
+
 class LedgerCheckRead(Out):
-    """What the ledger says beside the sums of all holds and charges."""
+    """What the ledger says beside the sums of all holds and charges, and what differs."""
 
     currency: Currency
     totals: dict[Account, int]
@@ -261,4 +272,56 @@ class LedgerCheckRead(Out):
     captured_cents: int
     refunded_cents: int
     unbalanced_journals: list[str]
+    provider: ProviderBooksRead | None
+    differences: list[DifferenceRead]
     agrees: bool
+
+    @classmethod
+    def of(
+        cls,
+        totals: Mapping[Account, int],
+        books: Mapping[str, int],
+        unbalanced: list[str],
+        comparison: ProviderComparisonRow | None,
+    ) -> Self:
+        net = books["captured_cents"] - books["refunded_cents"]
+        differences = [
+            DifferenceRead(book="ledger", reference=None, amount=amount, ours_cents=ours, other_cents=posted)
+            for amount, ours, posted in (
+                ("held", books["held_cents"], totals.get(Account.CARD_HOLDS, 0)),
+                ("captured-less-refunded", net, totals.get(Account.PROVIDER, 0)),
+            )
+            if ours != posted
+        ]
+        differences += [
+            DifferenceRead(
+                book="provider",
+                reference=each["reference"],
+                amount=each["amount"],
+                ours_cents=each["ours_cents"],
+                other_cents=each["provider_cents"],
+            )
+            for each in (comparison.differences if comparison is not None else ())
+        ]
+        return cls(
+            currency="EUR",
+            totals=dict(totals),
+            held_cents=books["held_cents"],
+            captured_cents=books["captured_cents"],
+            refunded_cents=books["refunded_cents"],
+            unbalanced_journals=unbalanced,
+            provider=_provider_books(comparison),
+            differences=differences,
+            agrees=not unbalanced and not differences,
+        )
+
+
+def _provider_books(comparison: ProviderComparisonRow | None) -> ProviderBooksRead | None:
+    if comparison is None:
+        return None
+    return ProviderBooksRead(
+        compared_at=comparison.compared_at,
+        held_cents=comparison.held_cents,
+        captured_cents=comparison.captured_cents,
+        refunded_cents=comparison.refunded_cents,
+    )

@@ -58,19 +58,25 @@ def path(status: HoldStatus, seen: ProviderPayment, *, released_by_us: bool) -> 
     A capture seen before its authorisation walks through HELD: each move has its own event.
     """
     if status in _NOT_YET_HELD:
-        return _first_answer(status, seen.status)
+        return _first_answer(status, ProviderStatus.CAPTURED if _is_captured(seen) else seen.status)
     if status is not HoldStatus.HELD:
         return ()
     match seen.status:
-        case ProviderStatus.CAPTURED:
-            return (HoldStatus.CAPTURED,)
+        case _ if _is_captured(seen):
+            return (HoldStatus.CAPTURED,)  # of an authorisation that ended, only the rest was let go
         case ProviderStatus.CANCELED:
             # Nobody here asked for it: to everyone else it is a hold that lapsed.
             return (HoldStatus.VOIDED if released_by_us else HoldStatus.EXPIRED,)
         case ProviderStatus.EXPIRED:
             return (HoldStatus.EXPIRED,)
-        case ProviderStatus.REQUIRES_ACTION | ProviderStatus.AUTHORIZED | ProviderStatus.DECLINED:
+        case _:
             return ()
+
+
+def _is_captured(seen: ProviderPayment) -> bool:
+    """Captured, all or in part, and nothing of it is reserved any more."""
+    over = {ProviderStatus.CANCELED, ProviderStatus.EXPIRED}
+    return seen.status is ProviderStatus.CAPTURED or (seen.captured_cents > 0 and seen.status in over)
 
 
 def _first_answer(status: HoldStatus, seen: ProviderStatus) -> tuple[HoldStatus, ...]:

@@ -48,8 +48,14 @@ def paid_by_card(amount: Cents) -> Sequence[Entry]:
     return _move(amount, debit=Account.PROVIDER, credit=Account.RECEIVABLE)
 
 
-def refunded(amount: Cents) -> Sequence[Entry]:
-    return _move(amount, debit=Account.REFUNDED, credit=Account.PROVIDER)
+def refunded(amount: Cents, *, not_due: Cents) -> Sequence[Entry]:
+    """`not_due` of it was captured above what is due: the patient's account gives it back, not the care."""
+    entries = (
+        Entry(Account.REFUNDED, amount - not_due),
+        Entry(Account.RECEIVABLE, not_due),
+        Entry(Account.PROVIDER, -amount),
+    )
+    return tuple(entry for entry in entries if entry.amount_cents != 0)
 
 
 def no_longer_due(amount: Cents) -> Sequence[Entry]:

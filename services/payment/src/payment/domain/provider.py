@@ -37,6 +37,15 @@ class Challenge:
 
 
 @dataclass(frozen=True, slots=True)
+class ProviderRefund:
+    """One refund of a payment. `reference` is ours; None: the provider made it by itself."""
+
+    id: str
+    reference: str | None
+    amount_cents: Cents
+
+
+@dataclass(frozen=True, slots=True)
 class ProviderPayment:
     """The provider's state of one payment: four amounts in cents, and what is still to do."""
 
@@ -50,7 +59,7 @@ class ProviderPayment:
     capture_before: datetime | None
     challenge: Challenge | None
     decline_code: str | None
-    refunds: Sequence[str] = ()  # our references
+    refunds: Sequence[ProviderRefund] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +90,7 @@ def payment_of(body: Mapping[str, Any]) -> ProviderPayment:
             capture_before=_time(body["capture_before"]),
             challenge=_challenge(body["action"]),
             decline_code=body["decline_code"],
-            refunds=tuple(str(each["reference"]) for each in body["refunds"]),
+            refunds=tuple(_refund(each) for each in body["refunds"]),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise AnswerUnreadable("not a payment") from error
@@ -103,6 +112,15 @@ def setup_of(body: Mapping[str, Any]) -> ProviderSetup:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise AnswerUnreadable("not a setup") from error
+
+
+def _refund(body: Mapping[str, Any]) -> ProviderRefund:
+    reference = body["reference"]
+    return ProviderRefund(
+        id=str(body["id"]),
+        reference=None if reference is None else str(reference),
+        amount_cents=_cents(body["amount_cents"]),
+    )
 
 
 def _cents(value: object) -> Cents:

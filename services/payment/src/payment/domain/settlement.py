@@ -14,7 +14,7 @@ class HoldView:
     id: UUID
     attempt: int
     status: HoldStatus
-    held_cents: Cents
+    held_cents: Cents  # and not captured yet
     called: bool  # the provider may know of it
     going: bool  # its release is decided
 
@@ -77,3 +77,28 @@ def _may_still_come(hold: HoldView, *, alone: bool) -> bool:
             return alone and not hold.going
         case _:
             return False
+
+
+@dataclass(frozen=True, slots=True)
+class Refundable:
+    """A capture, and how much of it is not given back, nor about to be."""
+
+    id: UUID
+    left_cents: Cents
+
+
+def excess(
+    captures: Sequence[Refundable], *, paid_cents: Cents, due_cents: Cents
+) -> Sequence[tuple[UUID, Cents]]:
+    """What to give back of each capture so that no more than `due_cents` of `paid_cents` is kept.
+
+    The newest capture gives back first.
+    """
+    above = paid_cents - due_cents
+    returns: list[tuple[UUID, Cents]] = []
+    for capture in reversed(captures):
+        part = Cents(min(above, capture.left_cents))
+        if part > 0:
+            returns.append((capture.id, part))
+            above -= part
+    return returns

@@ -1,11 +1,9 @@
 """One word for where the payment of an appointment stands."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-
-from common.money import Cents
-from payment.domain.holds import OPEN, HoldStatus
+from typing import Final
 
 
 class PaymentStatus(StrEnum):
@@ -19,7 +17,7 @@ class PaymentStatus(StrEnum):
     RELEASED = "released"
     EXPIRED = "expired"
     FAILED = "failed"
-    SHORT = "short"  # due, and nothing of it captured
+    SHORT = "short"  # due, nothing of it captured or held: a balance of the patient
     NOTHING_HELD = "nothing-held"  # it ended before anything was reserved
 
 
@@ -27,36 +25,38 @@ FINAL_FOR_NOW = frozenset(PaymentStatus) - {PaymentStatus.AWAITING_QUOTE, Paymen
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
-    """What the word is derived from."""
+class PaymentFacts:
+    """What the status is derived from."""
 
-    holds: Sequence[HoldStatus]  # oldest attempt first
-    captured_cents: Cents
-    short_cents: Cents
-    quoted: bool
-    priced: bool
-    ended: bool
-    failed: bool
-    waived: bool
-    awaits_action: bool
-    scheduled: bool
+    held: bool  # an amount is reserved on a card, and no newer hold replaces it
+    awaits_action: bool  # the patient has to do something
+    attempt_open: bool  # a hold was asked for, and the provider has not said what became of it
+    scheduled: bool  # a hold follows nearer to the visit
+    captured: bool  # something was captured
+    short: bool  # something is due that no hold covers, and nothing more will be asked of a card
+    failed: bool  # no hold came about, finally
+    expired: bool  # the newest hold lapsed
+    released: bool  # a hold was given back
+    ended: bool  # the appointment ended without a bill, or nobody confirmed it
+    waived: bool  # nothing is advanced
 
 
-def status_of(sight: Sight) -> PaymentStatus:
-    for status, holds_true in (
-        (PaymentStatus.CAPTURED, sight.captured_cents > 0),
-        (PaymentStatus.SHORT, sight.short_cents > 0),
-        (PaymentStatus.HELD, HoldStatus.HELD in sight.holds),
-        (PaymentStatus.FAILED, sight.failed),
-        (PaymentStatus.ACTION_REQUIRED, sight.awaits_action),
-        (PaymentStatus.HOLD_PENDING, bool(OPEN & set(sight.holds))),
-        (PaymentStatus.EXPIRED, sight.holds[-1:] == [HoldStatus.EXPIRED]),
-        (PaymentStatus.RELEASED, HoldStatus.VOIDED in sight.holds),
-        (PaymentStatus.NOTHING_HELD, sight.ended),
-        (PaymentStatus.SCHEDULED, sight.scheduled),
-        (PaymentStatus.WAIVED, sight.waived or sight.priced),
-        (PaymentStatus.HOLD_PENDING, sight.quoted),
-    ):
-        if holds_true:
-            return status
-    return PaymentStatus.AWAITING_QUOTE
+# The first row that holds says the status. What is live or to come stands before what is over.
+PRECEDENCE: Final[tuple[tuple[PaymentStatus, Callable[[PaymentFacts], bool]], ...]] = (
+    (PaymentStatus.HELD, lambda facts: facts.held),
+    (PaymentStatus.ACTION_REQUIRED, lambda facts: facts.awaits_action),
+    (PaymentStatus.HOLD_PENDING, lambda facts: facts.attempt_open),
+    (PaymentStatus.SCHEDULED, lambda facts: facts.scheduled),
+    (PaymentStatus.CAPTURED, lambda facts: facts.captured),
+    (PaymentStatus.SHORT, lambda facts: facts.short),
+    (PaymentStatus.FAILED, lambda facts: facts.failed),
+    (PaymentStatus.EXPIRED, lambda facts: facts.expired),
+    (PaymentStatus.RELEASED, lambda facts: facts.released),
+    (PaymentStatus.NOTHING_HELD, lambda facts: facts.ended),
+    (PaymentStatus.WAIVED, lambda facts: facts.waived),
+)
+
+
+def status_of(facts: PaymentFacts) -> PaymentStatus:
+    """AWAITING_QUOTE when no row of the table holds."""
+    return next((status for status, holds in PRECEDENCE if holds(facts)), PaymentStatus.AWAITING_QUOTE)

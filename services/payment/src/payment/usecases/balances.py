@@ -14,6 +14,7 @@ from common.messaging.records import APPLIED, Outcome, ignored, waiting
 from common.money import Cents
 from payment import store
 from payment.domain import ledger
+from payment.domain.cards import expires_at
 from payment.domain.mandates import objection
 from payment.domain.plan import CardState
 from payment.domain.provider import ProviderPayment, ProviderStatus
@@ -100,11 +101,14 @@ async def _card_of(
     session: AsyncSession, stream: Stream, balance: BalanceRow, *, now: datetime
 ) -> CardRow | None:
     card = await store.find_usable_card(session, balance.account_id, chosen=stream.card_id)
+    end = expires_at(card.facts) if card is not None else None
+    if end is not None and end < now:
+        card = None
     ready = card is not None and card.state is CardState.READY
     reason = objection(
         card.mandate if card is not None and ready else None,
         amount_cents=balance.amount_cents,
-        charged_cents=await store.charged_before(session, stream.id, but=balance.id),
+        charged_cents=await store.charged_without_holder(session, stream.id, but=balance.id),
         care_at=stream.ends_at or stream.priced_at or balance.created_at,
         now=now,
     )
@@ -133,8 +137,7 @@ async def observe_charge(
                 _fail(session, stream, balance, "action-required", now=now)
             case ProviderStatus.REQUIRES_ACTION | ProviderStatus.AUTHORIZED:
                 pass  # the task ends it: nobody is there to act
-    for reference in seen.refunds:
-        await refunds.observe_refund(session, stream, reference, now=now)
+    await refunds.observe_refunds(session, stream, balance, seen.refunds, not_due_cents=Cents(0), now=now)
     return balance
 
 

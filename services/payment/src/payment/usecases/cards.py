@@ -12,10 +12,12 @@ from common.ids import uuid7
 from common.messaging import tasks
 from common.money import Cents
 from payment import store
+from payment.domain.cards import usable_for
 from payment.domain.mandates import text_of
+from payment.domain.plan import WINDOW, CardState
 from payment.domain.provider import ProviderSetup, SetupStatus
 from payment.models import AwaitedAction, CardRow, CardStatus, Stream
-from payment.usecases.holds import proceed
+from payment.usecases.planning import proceed, review_scheduled
 
 
 class CardAlreadySaved(DomainError):
@@ -93,6 +95,22 @@ async def remove_card(session: AsyncSession, card_id: UUID, *, account_id: UUID,
     forget(session, card, now=now)
 
 
+async def withdraw_mandate(
+    session: AsyncSession, card_id: UUID, *, account_id: UUID, now: datetime
+) -> CardRow:
+    """The card stays, and is used with its holder only. Withdrawing it twice is withdrawing it once.
+
+    Raises CardNotFound for another account's card, and for one that was removed.
+    """
+    card = await store.lock_card(session, card_id)
+    if card.account_id != account_id or card.status is CardStatus.REMOVED:
+        raise store.CardNotFound("no such card")
+    if card.mandate is not None:
+        card.mandate_withdrawn_at = now
+        _review_holds(session, card, now=now)
+    return card
+
+
 def forget(session: AsyncSession, card: CardRow, *, now: datetime) -> None:
     """Nothing recognisable stays here, and the provider deletes it. What is held on it stays held."""
     if card.status is CardStatus.REMOVED:
@@ -100,6 +118,19 @@ def forget(session: AsyncSession, card: CardRow, *, now: datetime) -> None:
     card.status, card.removed_at = CardStatus.REMOVED, now
     card.last4 = card.action_url = None
     tasks.add(session, "forget-card", str(card.id), due_at=now)
+    _review_holds(session, card, now=now)
+
+
+def _review_holds(session: AsyncSession, card: CardRow, *, now: datetime) -> None:
+    """By a task: it sees every hold that was scheduled with this card before it was lost."""
+    tasks.add(session, "review-scheduled-holds", str(card.id), due_at=now, again=True)
+
+
+async def review_holds(session: AsyncSession, card_id: UUID, *, now: datetime) -> None:
+    """Asks the patient for another card where a scheduled hold relied on this one."""
+    card = await store.find_card(session, card_id)
+    if card is not None:
+        await review_scheduled(session, card.account_id, now=now)
 
 
 async def erase_accounts_of(session: AsyncSession, patient_id: UUID, *, now: datetime) -> int:
@@ -128,6 +159,10 @@ async def observe_setup(session: AsyncSession, card_id: UUID, seen: ProviderSetu
     )
     streams = [await store.lock_stream(session, appointment_id) for appointment_id in waiting]
     card = await store.lock_card(session, card_id)
+    if card.status is CardStatus.ACTIVE and seen.status is SetupStatus.DECLINED:
+        card.status = CardStatus.REFUSED  # the bank or the provider has withdrawn it since
+        _review_holds(session, card, now=now)
+        return True
     if card.status not in {CardStatus.SAVING, CardStatus.ACTION_REQUIRED}:
         return True
     card.network, card.last4 = seen.network, seen.last4
@@ -142,7 +177,7 @@ async def observe_setup(session: AsyncSession, card_id: UUID, seen: ProviderSetu
             card.status, card.action_url = CardStatus.ACTIVE, None
             await session.flush()
             for stream in streams:
-                await proceed(session, stream, now=now)
+                await proceed(session, stream, now=now, present=True)
     return True
 
 
@@ -178,9 +213,26 @@ async def choose_card(session: AsyncSession, stream: Stream, card_id: UUID, *, n
         raise CardNotUsable("the provider refused to save this card")
     if stream.action not in {AwaitedAction.CARD_MISSING, AwaitedAction.PRICE_ABOVE_PREVIEW}:
         raise NoActionAwaited("the appointment does not wait for a card")
+    await _check_mandate(session, stream, card, now=now)
     stream.card_id = card.id
     if stream.action is AwaitedAction.CARD_MISSING:
-        await proceed(session, stream, now=now)
+        stream.action_revision = 0  # asked again if this card is not good enough either
+        await proceed(session, stream, now=now, present=True)
+
+
+async def _check_mandate(session: AsyncSession, stream: Stream, card: CardRow, *, now: datetime) -> None:
+    """Far ahead of the visit only a card that can be used without its holder helps. Raises CardNotUsable."""
+    if stream.starts_at is None or stream.starts_at - now <= WINDOW:
+        return
+    usable = usable_for(
+        card.facts,
+        amount_cents=stream.advance_cents,
+        charged_cents=await store.charged_without_holder(session, stream.id),
+        starts_at=stream.starts_at,
+        now=now,
+    )
+    if usable in {CardState.MISSING, CardState.HOLDER_ONLY}:
+        raise CardNotUsable("no accepted mandate of this card covers the advance until the visit")
 
 
 async def accept_price(session: AsyncSession, stream: Stream, advance_cents: Cents, *, now: datetime) -> None:
@@ -193,4 +245,4 @@ async def accept_price(session: AsyncSession, stream: Stream, advance_cents: Cen
     if advance_cents != stream.advance_cents:
         raise PriceChanged("the price is another one by now", extra={"advance_cents": stream.advance_cents})
     stream.agreed_cents = stream.advance_cents
-    await proceed(session, stream, now=now)
+    await proceed(session, stream, now=now, present=True)

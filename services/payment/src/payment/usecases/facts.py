@@ -21,8 +21,8 @@ from payment import store
 from payment.domain import ledger
 from payment.domain.cancellation import NOTHING_KEPT, kept
 from payment.models import End, Stream
-from payment.usecases.holds import proceed
 from payment.usecases.journal import post
+from payment.usecases.planning import proceed
 from payment.usecases.settling import settle
 
 _WAITS_FOR_A_QUOTE: Final = waiting("quote-issued")
@@ -80,7 +80,7 @@ async def take_confirmation(
     if stream.lapsed_at is not None:
         # We had given up waiting: the visit takes place after all, so a hold is due again.
         stream.lapsed_at = None
-        await proceed(session, stream, now=now, off_session=True)
+        await proceed(session, stream, now=now)
     return APPLIED if stream.revision else _WAITS_FOR_A_QUOTE
 
 

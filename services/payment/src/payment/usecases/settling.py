@@ -1,18 +1,19 @@
-"""Deciding which hold is captured and which are released, and publishing what is missing."""
+"""Deciding which hold is captured and which are released, what is missing and what is given back."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from common.events.payment import ShortV1
+from common.events.payment import CapturedV1, ShortV1
 from common.messaging import outbox, tasks
 from common.money import Cents
 from payment import store
 from payment.domain import settlement
 from payment.domain.holds import HoldStatus, after
-from payment.models import HoldRow, ReleaseReason, Stream
+from payment.models import HoldRow, RefundRow, RefundStatus, ReleaseReason, Stream
+from payment.usecases.refunds import add_refund
 
 
 def view(hold: HoldRow) -> settlement.HoldView:
@@ -20,7 +21,7 @@ def view(hold: HoldRow) -> settlement.HoldView:
         id=hold.id,
         attempt=hold.attempt,
         status=hold.status,
-        held_cents=hold.held_cents,
+        held_cents=hold.reserved_cents,
         called=hold.called_at is not None,
         going=hold.is_going,
     )
@@ -37,31 +38,91 @@ async def settle(session: AsyncSession, stream: Stream, *, now: datetime) -> Non
     decided = next((hold.id for hold in holds.values() if _is_capture(hold)), None)
     if decided is not None or stream.settled_at is not None:
         release(session, holds, settlement.releasable(views, but=decided), ReleaseReason.REPLACED, now=now)
+        if stream.settled_at is not None:
+            await _conclude(session, stream, now=now)
         return
-    due = stream.due_cents if stream.priced_at is not None else stream.kept_cents
-    outcome = settlement.settle(views, due_cents=due)
+    due = _due(stream)
+    paid = paid_cents(holds.values(), await store.list_refunds(session, stream.id))
+    outcome = settlement.settle(views, due_cents=Cents(max(due - paid, 0)))
     if outcome is None:
         return
     if outcome.capture is not None:
         holds[outcome.capture].capture_cents = outcome.capture_cents
         tasks.add(session, "settle-hold", str(outcome.capture), due_at=now, again=True)
     release(session, holds, outcome.release, _reason(stream, due), now=now)
-    if outcome.capture is None and stream.priced_at is not None:
-        close(session, stream, captured_cents=Cents(0), now=now)
+    if outcome.capture is None:
+        if stream.priced_at is not None:
+            await close(session, stream, now=now)
+        else:
+            await _conclude(session, stream, now=now)
 
 
-def close(session: AsyncSession, stream: Stream, *, captured_cents: Cents, now: datetime) -> None:
+def _due(stream: Stream) -> Cents:
+    """Cents that the patient owes on the card: of the final price, or of a late cancellation."""
+    return stream.due_cents if stream.priced_at is not None else stream.kept_cents
+
+
+def paid_cents(holds: Iterable[HoldRow], refunds: Sequence[RefundRow]) -> Cents:
+    """What was captured, without what was, or is about to be, given back because it is not due."""
+    returned = sum(refund.not_due_cents for refund in refunds if store.is_counted(refund))
+    return Cents(sum(hold.captured_cents for hold in holds) - returned)
+
+
+def undue_cents(stream: Stream, holds: Iterable[HoldRow], refunds: Sequence[RefundRow]) -> Cents:
+    """What is captured above what is due, and not given back yet."""
+    made = [refund for refund in refunds if refund.status is RefundStatus.MADE]
+    return Cents(max(paid_cents(holds, made) - _due(stream), 0))
+
+
+async def close(session: AsyncSession, stream: Stream, *, now: datetime) -> None:
     """What is due and was not captured is a receivable: shown, and never charged by itself."""
     stream.settled_at = now
-    stream.short_cents = Cents(max(stream.due_cents - captured_cents, 0))
+    await _conclude(session, stream, now=now)
+    holds = await store.list_holds(session, stream.id)
+    paid = paid_cents(holds, await store.list_refunds(session, stream.id))
+    stream.short_cents = Cents(max(stream.due_cents - paid, 0))
     if stream.short_cents > 0:
         short = ShortV1(
-            appointment_id=stream.id,
-            currency="EUR",
-            captured_cents=captured_cents,
-            short_cents=stream.short_cents,
+            appointment_id=stream.id, currency="EUR", captured_cents=paid, short_cents=stream.short_cents
         )
         outbox.add(session, stream, short, now=now)
+
+
+async def _conclude(session: AsyncSession, stream: Stream, *, now: datetime) -> None:
+    """Tells what the provider captured by itself, and gives back what is captured above what is due."""
+    holds = await store.list_holds(session, stream.id)
+    refunds = await store.list_refunds(session, stream.id)
+    paid = paid_cents(holds, refunds)
+    captures = [
+        settlement.Refundable(hold.id, _left(hold, refunds))
+        for hold in holds
+        if hold.status is HoldStatus.CAPTURED
+    ]
+    for hold_id, cents in settlement.excess(captures, paid_cents=paid, due_cents=_due(stream)):
+        add_refund(session, stream, hold_id=hold_id, amount_cents=cents, not_due=True, now=now)
+    for hold in holds:
+        if hold.status is HoldStatus.CAPTURED and not hold.capture_told:
+            tell_capture(session, stream, hold, paid=paid, now=now)
+
+
+def _left(hold: HoldRow, refunds: Sequence[RefundRow]) -> Cents:
+    given = sum(each.amount_cents for each in refunds if each.hold_id == hold.id and store.is_counted(each))
+    return Cents(hold.captured_cents - given)
+
+
+def tell_capture(session: AsyncSession, stream: Stream, hold: HoldRow, *, paid: Cents, now: datetime) -> None:
+    """`paid`: see `paid_cents`. What of it is above what is due goes back."""
+    hold.capture_told = True
+    captured = CapturedV1(
+        appointment_id=stream.id,
+        hold_id=hold.id,
+        currency="EUR",
+        captured_cents=hold.captured_cents,
+        released_cents=hold.released_cents,
+        total_captured_cents=Cents(min(paid, _due(stream))),
+        origin="provider" if hold.capture_cents is None else "platform",
+    )
+    outbox.add(session, stream, captured, now=now)
 
 
 def _is_capture(hold: HoldRow) -> bool:

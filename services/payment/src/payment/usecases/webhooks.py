@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from payment import store
 from payment.domain.provider import AnswerUnreadable, payment_of, setup_of
-from payment.usecases import balances, cards, holds
+from payment.usecases import cards, observing
 
 _log: Final = logging.getLogger(__name__)
 
@@ -36,11 +36,7 @@ async def _observe(session: AsyncSession, kind: str, data: Mapping[str, Any], *,
             known = await cards.observe_setup(session, UUID(setup.reference), setup, now=now)
         elif kind == "payment.updated":
             payment = payment_of(data)
-            reference = UUID(payment.reference)
-            hold = await holds.observe_hold(session, reference, payment, now=now)
-            known = hold is not None or (
-                await balances.observe_charge(session, reference, payment, now=now) is not None
-            )
+            known = await observing.observe_payment(session, payment, now=now)
         else:
             return "not-read"
     except (AnswerUnreadable, ValueError):
