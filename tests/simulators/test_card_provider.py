@@ -371,3 +371,61 @@ async def test_no_number_is_kept(provider: Provider) -> None:
     connection: asyncpg.Pool = provider.app.state.books.pool
     rows = [dict(row) for row in await connection.fetch("SELECT * FROM card_method")]
     assert OK not in json.dumps(rows, default=str)
+
+
+async def test_what_it_does_by_itself_is_scripted_and_announced(provider: Provider) -> None:
+    open_part = (await provider.pay()).json()
+    closed = (await provider.pay()).json()
+    given_up = (await provider.pay()).json()
+
+    part = await provider.controls.post(
+        f"/payments/{open_part['id']}/capture", json={"amount_cents": 250, "closes": False}
+    )
+    rest = await provider.post(f"/v1/payments/{open_part['id']}/capture", {"amount_cents": 300})
+    taken = await provider.controls.post(f"/payments/{closed['id']}/capture", json={"amount_cents": 750})
+    back = await provider.controls.post(f"/payments/{closed['id']}/refund", json={"amount_cents": 50})
+    above = await provider.controls.post(f"/payments/{closed['id']}/refund", json={"amount_cents": 701})
+    over = await provider.controls.post(f"/payments/{given_up['id']}/cancellation")
+
+    assert (part.json()["status"], part.json()["captured_cents"]) == ("authorized", 250)
+    amounts = [rest.json()[name] for name in ("status", "captured_cents", "released_cents")]
+    assert amounts == ["captured", 550, 200]
+    assert (taken.json()["status"], taken.json()["released_cents"]) == ("captured", 0)
+    [refund] = back.json()["refunds"]
+    assert (refund["reference"], refund["amount_cents"], back.json()["refunded_cents"]) == (None, 50, 50)
+    assert (above.status_code, above.json()["code"]) == (422, "above-the-capture")
+    assert over.json()["status"] == "canceled"
+    await eventually(lambda: provider.hook.statuses.count("captured") == 3)  # and one refund among them
+
+
+async def test_an_authorisation_captured_in_part_ends_as_a_capture(provider: Provider) -> None:
+    paid = (await provider.pay()).json()
+    await provider.controls.post(f"/payments/{paid['id']}/capture", json={"amount_cents": 1, "closes": False})
+
+    ended = await provider.post(f"/v1/payments/{paid['id']}/void")
+
+    amounts = [ended.json()[name] for name in ("status", "captured_cents", "released_cents")]
+    assert amounts == ["captured", 1, 749]
+
+
+async def test_a_bank_takes_a_saved_card_back(provider: Provider) -> None:
+    token = await provider.token()
+    setup = {"reference": str(uuid4()), "token": token}
+    await provider.post("/v1/setups", setup)
+
+    withdrawn = await provider.controls.post(f"/methods/{token}/withdrawal")
+    again = await provider.controls.post(f"/methods/{token}/withdrawal")
+
+    assert (withdrawn.json(), again.status_code) == ({"withdrawn": 1}, 404)
+    assert (await provider.get(f"/v1/setups?reference={setup['reference']}"))["status"] == "declined"
+
+
+async def test_all_payments_are_listed_page_by_page(provider: Provider) -> None:
+    made = {(await provider.pay()).json()["id"] for _ in range(5)}
+
+    listed, after = [], ""
+    while page := (await provider.get(f"/v1/payment-list?limit=2&after={after}"))["items"]:
+        listed += [each["id"] for each in page]
+        after = listed[-1]
+
+    assert listed == sorted(made)

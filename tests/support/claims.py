@@ -139,7 +139,7 @@ class Facts:
     def patient_absent(self, *, sequence: int = 3) -> Record:
         return record(PatientAbsentV1(**self._about()), sequence=sequence)
 
-    def captured(self, cents: int, *, sequence: int = 2) -> Record:
+    def captured(self, cents: int, *, total: int | None = None, sequence: int = 2) -> Record:
         event = CapturedV1.model_validate(
             {
                 "appointment_id": self.appointment_id,
@@ -147,6 +147,7 @@ class Facts:
                 "currency": "EUR",
                 "captured_cents": cents,
                 "released_cents": 0,
+                "total_captured_cents": total,
             }
         )
         return record(event, sequence=sequence, at=COMPLETED)

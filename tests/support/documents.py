@@ -148,7 +148,7 @@ class Facts:
         )
         return record(event, sequence=sequence)
 
-    def captured(self, cents: int, *, sequence: int = 1) -> Record:
+    def captured(self, cents: int, *, total: int | None = None, sequence: int = 1) -> Record:
         event = CapturedV1.model_validate(
             {
                 "appointment_id": self.appointment_id,
@@ -156,6 +156,7 @@ class Facts:
                 "currency": "EUR",
                 "captured_cents": cents,
                 "released_cents": 0,
+                "total_captured_cents": total,
             }
         )
         return record(event, sequence=sequence)

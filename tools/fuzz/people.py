@@ -385,6 +385,7 @@ def _payment(platform: Platform, free: Iterator[Any]) -> Examples:
     return {
         "create_refund": [{"path": {"appointment_id": captured}, "body": {"amount_cents": 100}}],
         "choose_card": [{"path": {"appointment_id": without_card}, "body": {"card_id": card}}],
+        "withdraw_mandate": [{"path": {"card_id": platform.add_card()}}],
         "accept_price": [{"path": {"appointment_id": dearer}, "body": {"advance_cents": 2500}}],
     }
 

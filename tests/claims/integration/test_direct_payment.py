@@ -118,6 +118,17 @@ async def test_what_a_late_cancellation_costs_leaves_no_fact_waiting(world, give
     assert (stream.status, stream.facts_wait) == (Status.ENDED, False)
 
 
+async def test_a_part_that_the_provider_captured_by_itself_counts(
+    paying_world, client, given_coverage
+) -> None:
+    facts = await given_priced(paying_world, given_coverage)
+
+    assert await paying_world.hear(facts.captured(1500, total=ADVANCE)) == [APPLIED]
+    await paying_world.work(rounds=4)
+
+    assert (await read_sheet(client, facts))["state"] == "acked"
+
+
 async def test_with_a_part_of_the_advance_it_waits_for_the_rest(paying_world, client, given_coverage) -> None:
     facts = await given_priced(paying_world, given_coverage)
     less = facts.captured(1000)

@@ -6,9 +6,12 @@ from random import Random
 
 import pytest
 
+from common.messaging import tasks
 from common.messaging.records import APPLIED, Ending, Outcome, Record, ignored, waiting
 from payment.domain.holds import HoldStatus
-from support.payments import OK, THREE_D_SECURE, Desk, Visit
+from simulators import card_provider_by_itself as by_itself
+from simulators.card_provider_books import Refused
+from support.payments import DAY, OK, THREE_D_SECURE, Desk, Visit, timedelta
 
 Step = Callable[[], Awaitable[object]]
 LIVE = {HoldStatus.PENDING, HoldStatus.UNKNOWN, HoldStatus.ACTION_REQUIRED, HoldStatus.HELD}
@@ -63,14 +66,51 @@ async def accept_challenges(desk: Desk, visit: Visit) -> None:
             await desk.answer(hold.action_url, "accept")
 
 
-async def play(desk: Desk, visit: Visit, streams: Sequence[Sequence[Record]], seed: int) -> None:
-    """Merges the streams, each in its own order as on its topic, with work and webhooks between."""
+async def by_the_provider(desk: Desk, visit: Visit, act: str) -> bool:
+    """What the provider does by itself with the newest hold. False: its state does not allow it now."""
+    kind, _, amount = act.partition(" ")
+    holds = await desk.holds(visit)
+    if not holds:
+        return False
+    about = str(holds[-1].id)
+    try:
+        async with desk.books.entry() as entry:
+            match kind:
+                case "refund":
+                    await by_itself.refund(entry, about, amount_cents=int(amount))
+                case "capture":
+                    await by_itself.capture(entry, about, amount_cents=int(amount), closes=True)
+                case "part":
+                    await by_itself.capture(entry, about, amount_cents=int(amount), closes=False)
+                case "cancel":
+                    await entry.void(about)
+    except Refused:
+        return False
+    return True
+
+
+async def play(
+    desk: Desk,
+    visit: Visit,
+    streams: Sequence[Sequence[Record]],
+    seed: int,
+    *,
+    act: str | None = None,
+    webhooks: bool = True,
+) -> bool:
+    """Merges the streams, each in its own order as on its topic, with work and webhooks between.
+
+    Tries `act` of the provider between any two of them, until it is done; returns whether it was. Without
+    `webhooks` the provider tells nothing of its own accord.
+    """
     random = Random(seed)
     await desk.play(
         duplicates=random.randint(0, 2),
         before_response=random.random() < 0.4,
         newest_first=random.random() < 0.3,
+        muted=not webhooks,
     )
+    done = False
     left = [list(stream) for stream in streams]
     heard: list[Record] = []
     while any(left):
@@ -81,13 +121,18 @@ async def play(desk: Desk, visit: Visit, streams: Sequence[Sequence[Record]], se
         else:
             heard.append(random.choice([stream for stream in left if stream]).pop(0))
             await desk.take(heard[-1])
-    await desk.play(duplicates=1)
+        if act is not None and not done and random.random() < 0.6:
+            done = await by_the_provider(desk, visit, act)
+    await desk.play(duplicates=1, muted=not webhooks)
     for _ in range(3):
         await desk.settle_down()
         await accept_challenges(desk, visit)
+        if act is not None and not done:
+            done = await by_the_provider(desk, visit, act)
     again = [await desk.take(record) for record in random.sample(heard, len(heard))]
     assert {outcome.ending for outcome in again} == {Ending.DUPLICATE}
     await desk.settle_down()
+    return done
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -125,6 +170,78 @@ async def test_an_appointment_that_ends_leaves_nothing_held(desk: Desk, journey:
     assert facts.count("hold-placed") == facts.count("hold-released") <= 1
     assert (await desk.books.totals())["live_holds"] == 0
     assert await desk.ledger_difference() == 0
+
+
+BY_ITSELF = {  # act: claims' facts, booking's facts, what is due in the end
+    "capture 2500": (["quote 2500", "priced 750"], ["requested", "confirmed"], 750),
+    "capture 1000": (["quote 2500", "priced 2500"], ["confirmed"], 2500),
+    "capture 500": (["quote 750", "quote 2500", "priced 2500"], ["confirmed"], 2500),
+    "part 1000": (["quote 2500", "quote 750", "priced 750"], ["requested", "confirmed"], 750),
+    "part 400": (["quote 750", "priced 750"], ["confirmed"], 750),
+    "refund 300": (["quote 2500", "priced 750"], ["confirmed"], 750),
+    "cancel": (["quote 750", "priced 750"], ["requested", "confirmed"], 750),
+    "capture 700": (["quote 750"], ["requested", "confirmed", "cancelled"], 0),
+    "part 700": (["quote 750"], ["requested", "confirmed", "not_billed"], 0),
+}
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("webhooks", [True, False])
+@pytest.mark.parametrize("act", sorted(BY_ITSELF))
+async def test_what_the_provider_does_by_itself_ends_in_the_same_cents(
+    desk: Desk,
+    act: str,
+    webhooks: bool,  # noqa: FBT001
+    seed: int,
+) -> None:
+    claims, booking, due = BY_ITSELF[act]
+    visit = Visit()
+    await desk.save(visit.account)
+    streams = [records(desk, visit, claims), records(desk, visit, booking)]
+
+    done = await play(desk, visit, streams, seed, act=act, webhooks=webhooks)
+    for _ in range(2):
+        async with desk.sessions.begin() as session:
+            tasks.add(session, "compare-with-provider", "all", due_at=desk.now, again=True)
+        desk.wait(timedelta(seconds=5))
+        await desk.settle_down()
+
+    holds = await desk.holds(visit)
+    assert not [hold for hold in holds if hold.status in LIVE]
+    facts = await desk.facts(visit)
+    given_back = sum(hold.refunded_cents for hold in holds)
+    by_provider = [each for each in await desk.bodies(visit, "refund-made") if each["origin"] == "provider"]
+    owed = (await desk.stream(visit)).short_cents
+    kept = sum(hold.captured_cents for hold in holds) - given_back
+    assert kept + sum(each["refunded_cents"] for each in by_provider) + owed == due
+    assert len(by_provider) == int(done and act.startswith("refund"))
+    assert facts.count("captured") == len([hold for hold in holds if hold.captured_cents > 0])
+    assert facts.count("short") == int(owed > 0)
+    assert await desk.ledger_difference() == 0
+    assert (await desk.books.totals())["live_holds"] == 0
+
+
+@pytest.mark.parametrize("order", list(permutations(["quote", "confirmation", "removal", "work"])))
+async def test_a_card_removed_anywhere_is_told_before_the_hold_is_due(
+    desk: Desk, order: tuple[str, ...]
+) -> None:
+    visit = Visit(ahead=20 * DAY)
+    card_id = await desk.save(visit.account)
+    quote, confirmation = desk.record(visit.quote(750)), desk.record(visit.confirmed())
+    steps: dict[str, Step] = {
+        "quote": lambda: desk.take(quote),
+        "confirmation": lambda: desk.take(confirmation),
+        "removal": lambda: desk.delete(f"/cards/{card_id}", visit.account),
+        "work": desk.work,
+    }
+
+    for name in order:
+        await steps[name]()
+    await desk.work()
+
+    payment = await desk.payment(visit)
+    assert (payment["status"], payment["action"]["kind"]) == ("action-required", "card-missing")
+    assert (await desk.facts(visit)).count("hold-action-required") == 1
 
 
 @pytest.mark.parametrize("order", list(permutations(["quote", "cancellation", "work", "webhooks"])))
