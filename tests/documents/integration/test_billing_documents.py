@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from common.messaging.records import Ending
+from documents.models import Stream
 from support.documents import PATIENT, Facts
 
 
@@ -76,6 +77,20 @@ async def test_a_receipt_waits_for_what_the_card_gave(world, client) -> None:
     await world.work()
 
     assert [each["kind"] for each in await _documents(client, facts)] == ["receipt"]
+
+
+async def test_a_receipt_states_all_that_was_captured_in_parts(world, client) -> None:
+    """The card provider captured a part by itself, the platform the rest."""
+    facts = Facts()
+    await world.hear(*facts.rights(), facts.requested(), facts.started(), facts.completed())
+
+    await world.hear(facts.care_priced(), facts.captured(500, total=750))
+    await world.work()
+
+    async with world.sessions() as session:
+        visit = await session.get_one(Stream, facts.appointment_id)
+    assert visit.paid_cents == 750
+    assert [each["status"] for each in await _documents(client, facts)] == ["issued"]
 
 
 async def test_a_visit_that_did_not_take_place_has_no_document(world, client) -> None:
