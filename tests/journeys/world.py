@@ -1,7 +1,7 @@
 """Four services, a card provider and the payers in one loop: no broker, no socket, a clock to move."""
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -36,7 +36,7 @@ from common.messaging.records import Record
 from common.messaging.routes import Routes
 from common.messaging.tasks import Tasks
 from common.settings import KafkaSettings, KeySettings, PostgresSettings, ServiceIdentity, sample_key
-from common.wake import Kind
+from common.wake import Changes, Kind
 from common.web.service_client import ServiceClient
 from documents.api.app import create_app as create_documents
 from documents.domain.content import AnyDocument
@@ -69,9 +69,13 @@ class Bell:
 
     def __init__(self) -> None:
         self.rung: set[Kind] = set()
+        self.changes = Changes()
 
     def set(self, kind: Kind) -> None:
         self.rung.add(kind)
+
+    def changed(self, ids: Collection[UUID]) -> None:
+        self.changes.tell(ids)
 
     async def wait(self, kind: Kind, timeout: float) -> None:  # noqa: ASYNC109
         raise AssertionError(f"nobody waits for {kind} here, not even {timeout} s")
