@@ -17,7 +17,7 @@ NOTICE: Final = timedelta(hours=3)
 VISIT: Final = timedelta(minutes=9)
 RUN: Final = 1
 _VISITS_EACH: Final = 4  # a day: from the fifth on the fund keeps back less
-_CHANGING: Final = frozenset({"9", "10", "corrected", "dearer", "dearer, accepted"})
+_CHANGING: Final = frozenset({"9", "10", "corrected", "dearer", "dearer, accepted", "dearer than nothing"})
 _DOCTOR: Final = {
     "profession": "physician",
     "specialty": "01",
@@ -196,6 +196,9 @@ class Case:
         )
         return bool(action == "price-above-preview")
 
+    async def is_asked_no_more(self) -> bool:
+        return not await self.is_asked_for_more()
+
     async def is_held_again(self) -> bool:
         status = await self.world.lens("payment").fetchval(
             "SELECT status FROM hold WHERE appointment_id = $1 AND attempt = 2", self.appointment
@@ -355,6 +358,7 @@ def with_a_correction(case: Case, order: Order) -> deque[Act]:
 
 STORIES: Final = {journey.number: Story(journey.number, journey) for journey in JOURNEYS} | {
     "dearer": Story("dearer", BY_NUMBER["2"], with_a_dearer_price),
+    "dearer than nothing": Story("dearer than nothing", BY_NUMBER["1"], with_a_dearer_price),
     "dearer, accepted": Story("dearer, accepted", BY_NUMBER["2"], with_a_dearer_price_accepted),
     "moved": Story("moved", BY_NUMBER["2"], with_a_move),
     "corrected": Story("corrected", BY_NUMBER["1"], with_a_correction),

@@ -6,7 +6,19 @@ from journeys.conftest import Stage
 from journeys.proof import prove, wanted_orders
 
 _AS_BOOKED = ["1", "2", "3", "4", "5", "11"]
-_CHANGED = ["6", "7", "8a", "8b", "9", "10", "dearer", "dearer, accepted", "moved", "corrected"]
+_CHANGED = [
+    "6",
+    "7",
+    "8a",
+    "8b",
+    "9",
+    "10",
+    "dearer",
+    "dearer, accepted",
+    "dearer than nothing",
+    "moved",
+    "corrected",
+]
 
 
 @pytest.mark.slow

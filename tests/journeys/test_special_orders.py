@@ -9,7 +9,7 @@ import pytest
 
 from journeys.conftest import Stage
 from journeys.order import Act, Order, in_order
-from journeys.script import STORIES, VISIT, Case, Story, acts_of, begin, play, visit
+from journeys.script import STORIES, VISIT, Case, Story, acts_of, begin, play, visit, with_a_dearer_price
 from journeys.state import State, broken_rules, differences, state_of
 from journeys.world import World
 
@@ -208,3 +208,31 @@ def test_deliveries_that_are_hours_late_break_no_rule(stage: Stage, seed: int) -
 
     assert stage.run(status_of(case)) == ("completed", None), "\n".join(order.trace)
     assert stage.run(broken_rules(stage.world, case.appointment)) == {}, "\n".join(order.trace)
+
+
+def test_a_price_that_rose_from_nothing_and_was_never_accepted_becomes_a_balance(stage: Stage) -> None:
+    """The visit takes place; nothing of the difference is asked of the card without a word of the patient."""
+    seen: list[dict[str, object]] = []
+
+    def acts(case: Case, order: Order) -> deque[Act]:
+        async def look() -> None:
+            path = f"/payment/v1/appointments/{case.appointment}"
+            seen.append(await case.as_patient("GET", path))
+
+        *before, end = with_a_dearer_price(case, order)
+        return deque([*before, Act("look at the payment", look, case.is_asked_no_more, _BOTH), end])
+
+    story = Story("dearer than nothing", STORIES["dearer than nothing"].journey, acts)
+    case, _ = stage.run(play(stage.world, story, in_order))
+
+    assert [(each["status"], each["short_cents"], each["action"]) for each in seen] == [("short", 2500, None)]
+    assert stage.run(holds_of(case)) == []
+    assert stage.run(balances(case)) == [("captured-less-than-due", 2500, "open")]
+    assert stage.run(broken_rules(stage.world, case.appointment)) == {}
+
+
+async def balances(case: Case) -> list[tuple[object, ...]]:
+    rows = await case.world.lens("claims").fetch(
+        "SELECT reason, amount_cents, state FROM balance WHERE appointment_id = $1", case.appointment
+    )
+    return [tuple(row) for row in rows]

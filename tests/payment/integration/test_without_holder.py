@@ -8,7 +8,17 @@ from sqlalchemy import update
 from payment.domain.holds import HoldStatus
 from payment.models import CardRow, Stream
 from simulators import card_provider_by_itself as by_itself
-from support.payments import DAY, EXPIRES_EARLY, HOUR, OK, THREE_D_SECURE, Desk, Visit, timedelta
+from support.payments import (
+    ASKS_OFF_SESSION,
+    DAY,
+    EXPIRES_EARLY,
+    HOUR,
+    OK,
+    THREE_D_SECURE,
+    Desk,
+    Visit,
+    timedelta,
+)
 
 MINUTE = timedelta(minutes=1)
 
@@ -175,6 +185,20 @@ async def test_another_good_card_of_the_account_takes_its_place(desk: Desk) -> N
     assert (await desk.payment(visit))["status"] == "scheduled"
 
 
+async def test_a_newer_card_without_a_mandate_does_not_take_the_place_of_a_good_one(desk: Desk) -> None:
+    visit, card_id = await scheduled(desk)
+    newer = await desk.save(visit.account, accepted=False)
+    later = Visit(ahead=20 * DAY, account=visit.account)
+    await desk.hear(later.quote(750), later.confirmed())
+    desk.wait_until(visit.starts_at - 4 * DAY)
+    await desk.settle_down()
+
+    for each in (visit, later):
+        assert await desk.facts(each) == ["hold-scheduled", "hold-placed"]
+        [hold] = await desk.holds(each)
+        assert hold.card_id == card_id != newer
+
+
 async def test_a_card_asked_for_twice_keeps_its_last_deadline(desk: Desk) -> None:
     """The first question, while booking waited, had an earlier end."""
     visit = Visit(ahead=20 * DAY)
@@ -295,6 +319,29 @@ async def test_a_lapsed_hold_waits_for_its_patient_while_there_is_time(
     assert (await desk.facts(visit))[-1] == end
     expected = ("short", 750) if end == "hold-action-required" else ("failed", 0)
     assert (after["status"], after["short_cents"]) == expected
+
+
+async def test_a_lapsed_hold_whose_bank_wants_the_patient_waits_for_them_until_the_visit(desk: Desk) -> None:
+    visit = Visit(ahead=2 * DAY)
+    await desk.held(visit, number=ASKS_OFF_SESSION)
+    desk.wait_until(visit.starts_at - 50 * MINUTE)
+    [hold] = await desk.holds(visit)
+    async with desk.books.entry() as entry:
+        await entry.expire(str(hold.id))
+    await desk.settle_down()
+    challenged = await desk.payment(visit)
+    await desk.answer(challenged["action"]["url"], "refuse")
+    await desk.settle_down()
+    asked_again = await desk.payment(visit)
+    card_id = await desk.save(visit.account, accepted=False)
+    await desk.choose(visit, card_id)
+    await desk.settle_down()
+
+    assert (challenged["status"], challenged["action"]["kind"]) == ("action-required", "three-d-secure")
+    assert asked_again["action"]["kind"] == "card-missing"
+    assert asked_again["action"]["expires_at"] == visit.starts_at.isoformat().replace("+00:00", "Z")
+    assert (await desk.payment(visit))["status"] == "held"
+    assert await desk.ledger_difference() == 0
 
 
 async def test_a_card_whose_holds_keep_lapsing_is_not_tried_for_ever(desk: Desk) -> None:

@@ -166,12 +166,12 @@ async def list_cards(session: AsyncSession, account_id: UUID) -> Sequence[CardRo
     return (await session.scalars(query)).all()
 
 
-async def find_usable_card(
+async def list_usable_cards(
     session: AsyncSession, account_id: UUID | None, *, chosen: UUID | None
-) -> CardRow | None:
-    """The one chosen for the appointment while it is good, else the newest of the account."""
+) -> Sequence[CardRow]:
+    """The one chosen for the appointment while it is good, then the others of the account, newest first."""
     if account_id is None:
-        return None
+        return []
     query = (
         select(CardRow)
         .where(
@@ -179,9 +179,15 @@ async def find_usable_card(
             CardRow.status.in_([CardStatus.SAVING, CardStatus.ACTIVE, CardStatus.ACTION_REQUIRED]),
         )
         .order_by((CardRow.id == chosen).desc().nulls_last(), CardRow.created_at.desc(), CardRow.id.desc())
-        .limit(1)
     )
-    return (await session.scalars(query)).one_or_none()
+    return (await session.scalars(query)).all()
+
+
+async def find_usable_card(
+    session: AsyncSession, account_id: UUID | None, *, chosen: UUID | None
+) -> CardRow | None:
+    """The first of `list_usable_cards`."""
+    return next(iter(await list_usable_cards(session, account_id, chosen=chosen)), None)
 
 
 async def find_card(session: AsyncSession, card_id: UUID) -> CardRow | None:

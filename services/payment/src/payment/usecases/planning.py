@@ -21,6 +21,7 @@ from payment import store
 from payment.domain import plan
 from payment.domain.cards import usable_for
 from payment.domain.holds import OPEN, FailureReason, HoldStatus
+from payment.domain.plan import CardState
 from payment.models import AwaitedAction, CardRow, HoldRow, ReleaseReason, Stream
 from payment.usecases.settling import release, settle
 
@@ -42,14 +43,7 @@ async def proceed(session: AsyncSession, stream: Stream, *, now: datetime, prese
         return  # moved: the price of the new time comes
     holds = list(await store.list_holds(session, stream.id))
     live = live_hold(stream, holds)
-    card = await store.find_usable_card(session, stream.account_id, chosen=stream.card_id)
-    usable = usable_for(
-        card.facts if card is not None else None,
-        amount_cents=stream.advance_cents,
-        charged_cents=await store.charged_without_holder(session, stream.id),
-        starts_at=stream.starts_at,
-        now=now,
-    )
+    card, usable = await _pick_card(session, stream, stream.starts_at, now=now)
     coming = [hold.asked_cents for hold in holds if hold.status in OPEN and not hold.is_going]
     step = plan.plan(
         plan.Situation(
@@ -74,6 +68,7 @@ async def proceed(session: AsyncSession, stream: Stream, *, now: datetime, prese
         case plan.Schedule(place_at):
             assert card is not None  # noqa: S101  the plan asks for one first
             await store.share_card(session, card.id)
+            stream.card_id = card.id  # a card that is saved later does not take its place
             _schedule(session, stream, holds, place_at, now=now)
         case plan.Place(amount_cents):
             assert card is not None  # noqa: S101  the plan asks for one first
@@ -85,6 +80,35 @@ async def proceed(session: AsyncSession, stream: Stream, *, now: datetime, prese
             await _too_late(session, stream, live, now=now)
         case _:
             assert_never(step)
+
+
+async def _pick_card(
+    session: AsyncSession, stream: Stream, starts_at: datetime, *, now: datetime
+) -> tuple[CardRow | None, CardState]:
+    """The card for the next hold, and what it is good for.
+
+    It is the one chosen for the appointment, else the newest. Where the newest is only good with its holder
+    and they are not needed, an older one under a mandate that covers the hold is taken instead.
+    """
+    cards = await store.list_usable_cards(session, stream.account_id, chosen=stream.card_id)
+    charged = await store.charged_without_holder(session, stream.id)
+    uses = [
+        usable_for(
+            card.facts,
+            amount_cents=stream.advance_cents,
+            charged_cents=charged,
+            starts_at=starts_at,
+            now=now,
+        )
+        for card in cards
+    ]
+    good = [(card, use) for card, use in zip(cards, uses, strict=True) if use is not CardState.MISSING]
+    if not good:
+        return None, CardState.MISSING
+    near = starts_at - now <= plan.WINDOW
+    if good[0][0].id == stream.card_id or (near and stream.is_first_answer):
+        return good[0]
+    return next((each for each in good if each[1] is CardState.READY), good[0])
 
 
 def _has_lapsed(hold: HoldRow, stream: Stream) -> bool:
