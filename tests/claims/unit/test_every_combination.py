@@ -5,9 +5,11 @@ over the inputs that decide together; of the rest every three values of any thre
 """
 
 import random
+import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import date
+from functools import cache
 from itertools import combinations, product
 from typing import Any
 
@@ -31,6 +33,7 @@ from claims.domain.pricing import (
     SponsorKind,
     Territory,
     ThirdPartyPayment,
+    WarningCode,
     claimed,
     price,
 )
@@ -74,6 +77,69 @@ def check(inputs: Inputs, priced: Priced) -> None:
     assert len(rules) == len(set(rules)) > 0, (rules, inputs)
     assert len(priced.warnings) == len(set(priced.warnings)), inputs
     assert all(entry.sentence_fr and entry.sentence_en for entry in priced.trace)
+    check_sentences(inputs, priced)
+
+
+AMOUNT_FR = re.compile(r"(\d{1,3}(?:\u202f\d{3})*),(\d{2})\u00a0€")
+AMOUNT_EN = re.compile(r"€(\d{1,3}(?:,\d{3})*)\.(\d{2})")
+# A straight apostrophe, a sign parted by another blank or by none, four digits in a row before the comma.
+BAD_FRENCH = re.compile(r"'|[^\u00a0][:;!?%€»]|\d{4,},| $|  ")
+BAD_ENGLISH = re.compile(r"[ \u00a0][%:;]|€ |\d ?€|\d{4,}\.\d\d|  ")
+OUR_DOUBTS = re.compile(r"source|officiel")
+ASKS = re.compile(r"régler|réglez|avancez")
+NOT_CERTAIN = {WarningCode.PATHWAY_UNCONFIRMED, WarningCode.TERRITORY_UNCONFIRMED}
+
+
+@cache
+def amounts_of(sentence_fr: str, sentence_en: str) -> tuple[int, ...]:
+    """The cents of a sentence, which is set as its language asks, and says the same in both."""
+    assert not BAD_FRENCH.search(sentence_fr), sentence_fr
+    assert not BAD_ENGLISH.search(sentence_en), sentence_en
+    assert not OUR_DOUBTS.search(sentence_fr), sentence_fr
+    found = tuple(cents_of(AMOUNT_FR, sentence_fr))
+    assert sorted(found) == sorted(cents_of(AMOUNT_EN, sentence_en)), (sentence_fr, sentence_en)
+    assert sentence_fr.count("€") == len(found)
+    return found
+
+
+def cents_of(written: re.Pattern[str], sentence: str) -> Iterator[int]:
+    for euros, cents in written.findall(sentence):
+        yield int(re.sub(r"\D", "", euros)) * 100 + int(cents)
+
+
+def check_sentences(inputs: Inputs, priced: Priced) -> None:
+    """Every amount is told once, the amounts told add up, and no sentence denies another."""
+    said: Counter[str] = Counter()
+    for each in priced.explanations:
+        told = amounts_of(each.sentence_fr, each.sentence_en)
+        said[each.code] += sum(told[-1:])
+        if ASKS.search(each.sentence_fr):
+            assert all(cents <= priced.advance_cents for cents in told[-1:]), (each, inputs)
+    texts = [each.sentence_fr for each in priced.explanations]
+    assert len(set(texts)) == len(texts), texts
+
+    sponsor = said["S1"] + said["S2"]
+    assert said["summary/advance"] == priced.advance_cents
+    assert sponsor == priced.sponsor_cents
+    paid = said["summary/amo-paid"] + said["summary/amc-paid"]
+    assert said["summary/advance"] + paid + sponsor == priced.fee_cents, (texts, inputs)
+    refunded = said["summary/amo-refund"] + said["summary/amc-refund"]
+    expected = priced.amo_refund_expected_cents + priced.amc_refund_expected_cents
+    assert refunded - said["D1"] == expected, (texts, inputs)
+    assert said["D1"] + said["D2"] == priced.flat_contribution_cents
+    assert said["E3"] + said["E5"] == priced.surcharge_cents
+    later = said["D1"] + said["D2"] + said["E5"]
+    assert said["summary/advance"] - refunded + later == said["summary/final"] == priced.patient_final_cents
+
+    if not priced.reimbursable:
+        assert refunded == 0
+        assert not any("acte est remboursable" in text for text in texts), texts
+    elif NOT_CERTAIN & set(priced.warnings):
+        assert all(" si " in text for text in texts if "est remboursable" in text), (texts, inputs)
+    if said["E3"]:
+        assert not any("100\u00a0%" in text for text in texts), texts
+    if sponsor:
+        assert not any("en entier" in text or "à votre charge" in text for text in texts), texts
 
 
 def walk(questions: Iterable[tuple[Inputs, Policy]]) -> Counter[str]:

@@ -38,7 +38,6 @@ from claims.domain.pricing import (
     preview_acts,
     price,
 )
-from claims.domain.sentences import euros_en, euros_fr
 from claims.domain.situation import age_on
 from claims.domain.tables import load_tables
 from common.errors import Refusal
@@ -549,34 +548,24 @@ def test_a_trace_entry_names_its_amount_its_row_and_two_sentences() -> None:
     assert entry.row is not None
     assert (entry.row.table, entry.row.key, entry.row.confidence) == ("schemes", "general", "C")
     assert entry.sentence_fr == (
-        "Votre mutuelle n'est pas conventionnée avec la plateforme : "
-        "vous avancez 7,50 €, qu'elle vous remboursera."
+        "Votre mutuelle n\N{RIGHT SINGLE QUOTATION MARK}est pas conventionnée avec la plateforme"
+        "\N{NO-BREAK SPACE}: "
+        "vous avancez le ticket modérateur de 7,50\N{NO-BREAK SPACE}€."
     )
-    assert "you advance €7.50, which it will refund to you." in entry.sentence_en
+    assert "you advance the copayment of €7.50." in entry.sentence_en
 
 
 def test_explanations_start_with_the_card_and_end_with_what_stays_and_the_doubts() -> None:
     answer = priced(amc=Amc.NOT_CONTRACTED, alternation_ok=False)
 
     codes = [explanation.code for explanation in answer.explanations]
-    assert codes == ["summary/advance", "E1", "A2", "D2", "summary/final", "warning/alternation"]
-    assert answer.explanations[0].sentence_fr == "Somme demandée sur votre carte : 7,50 €."
+    shares = ["summary/amo-paid", "summary/amc-refund"]
+    assert codes == ["summary/advance", "E1", "A2", *shares, "D2", "summary/final", "warning/alternation"]
+    wanted = "Somme demandée sur votre carte\N{NO-BREAK SPACE}: 7,50\N{NO-BREAK SPACE}€."
+    assert answer.explanations[0].sentence_fr == wanted
     assert answer.explanations[-2].sentence_en == (
         "€2.00 will be left to you once all refunds and deductions are done."
     )
-
-
-@pytest.mark.parametrize(
-    ("cents", "french", "english"),
-    [
-        (0, "0,00 €", "€0.00"),
-        (5, "0,05 €", "€0.05"),
-        (750, "7,50 €", "€7.50"),
-        (123456, "1234,56 €", "€1234.56"),
-    ],
-)
-def test_euros_are_written_from_whole_cents(cents: int, french: str, english: str) -> None:
-    assert (euros_fr(cents), euros_en(cents)) == (french, english)
 
 
 def test_the_flat_contribution_compares_with_the_share_after_the_surcharge() -> None:
@@ -640,12 +629,168 @@ def test_a_price_that_rests_on_an_unconfirmed_row_says_so(changes: dict[str, Any
     assert (WarningCode.UNCONFIRMED_RULE in answer.warnings) is told
 
 
-def test_every_warning_has_its_sentences() -> None:
-    answer = priced(care_on=date(2025, 3, 10), exemptions=Exemptions(maternity_list=True))
+def told(answer: Priced, code: str) -> list[str]:
+    """French, with plain blanks and apostrophes."""
+    found = [each.sentence_fr for each in answer.explanations if each.code == code]
+    return [" ".join(each.split()).replace("\N{RIGHT SINGLE QUOTATION MARK}", "'") for each in found]
 
-    assert [each.code for each in answer.explanations if "warning" in each.code] == [
-        f"warning/{warning.value}" for warning in answer.warnings
-    ]
+
+def test_a_price_that_rests_on_several_doubts_says_so_once_and_names_no_source() -> None:
+    line = {"acts": (ActLine("TCG"), ActLine("MOP"), ActLine("MHP")), "born_on": date(1940, 1, 1)}
+
+    answer = priced(care_on=date(2025, 3, 10), fee_cents=Cents(3500), pathway=Pathway.SAS, **line)
+
+    doubts = {WarningCode.UNCONFIRMED_TARIFF, WarningCode.UNCONFIRMED_RULE}
+    assert doubts <= set(answer.warnings)
+    shown = [each.code for each in answer.explanations if each.code.startswith("warning/")]
+    assert shown == ["warning/unconfirmed-tariff"]
+    assert not any("source" in each.sentence_fr for each in answer.explanations)
+
+
+GIVEN = {"third_party_payment": ThirdPartyPayment.NONE, "scheme": "crpcen", "pathway": Pathway.NONE}
+
+
+@pytest.mark.parametrize(
+    ("code", "changes", "sentence"),
+    [
+        (
+            "G3",
+            {"sector": Sector.S2, "fee_cents": Cents(5000)},
+            (
+                "Le médecin, de secteur 2, pratique un dépassement : "
+                "la consultation est remboursée sur une base de 23,00 €."
+            ),
+        ),
+        (
+            "G4",
+            {"sector": Sector.OPTAM},
+            (
+                "Le médecin est de secteur 2 : "
+                "la consultation est remboursée sur le tarif du secteur 1, ici 25,00 €."
+            ),
+        ),
+        (
+            "B6",
+            GIVEN,
+            (
+                "Dans le parcours de soins, "
+                "votre régime spécial prendrait en charge 85 % du tarif, soit 21,25 €."
+            ),
+        ),
+        (
+            "E3",
+            GIVEN,
+            (
+                "La consultation est hors du parcours de soins : "
+                "la part de l'assurance maladie est réduite de 11,25 €."
+            ),
+        ),
+        (
+            "F1",
+            {"acts": (ActLine("TCG"), ActLine("MOP")), "born_on": date(1940, 1, 1), "fee_cents": Cents(3000)},
+            (
+                "Cette consultation comprend plusieurs actes ou suppléments : "
+                "son remboursement est calculé sur 30,00 € en tout."
+            ),
+        ),
+        (
+            "F3",
+            {"acts": (ActLine("TCG"), ActLine("MOP")), "born_on": date(1940, 1, 1), "fee_cents": Cents(3000)},
+            (
+                "Un supplément de 5,00 € s'applique aux patients de plus de 80 ans "
+                "qui consultent un autre médecin que leur médecin traitant."
+            ),
+        ),
+        (
+            "warning/css-not-reimbursable",
+            {
+                "exemptions": Exemptions(css=True),
+                "territory": Territory.FAR,
+                "sponsor": Sponsor(kind=SponsorKind.FULL),
+            },
+            "La complémentaire santé solidaire ne couvre pas cette consultation.",
+        ),
+        (
+            "A6",
+            PSYCHOLOGIST,
+            (
+                "Ce psychologue est partenaire de Mon soutien psy : "
+                "sur les 50,00 € de la séance, l'assurance maladie prend en charge 30,00 €."
+            ),
+        ),
+    ],
+)
+def test_a_sentence_says_what_somebody_of_the_trade_would_say(
+    code: str, changes: dict[str, Any], sentence: str
+) -> None:
+    policy = Policy(out_of_pathway=OutOfPathway.REDUCED_30, partner_psychologist=True)
+
+    assert told(priced(policy, **changes), code) == [sentence]
+
+
+@pytest.mark.parametrize(
+    ("pathway", "territory", "sentence"),
+    [
+        (Pathway.REFERRED, Territory.UNANSWERED, "Le parcours de soins ne s'oppose pas au remboursement"),
+        (Pathway.UNANSWERED, Territory.NEAR, "L'acte est remboursable si vous suivez le parcours de soins ;"),
+        (Pathway.UNANSWERED, Territory.UNANSWERED, "L'acte est remboursable si vous suivez le parcours de"),
+        (Pathway.REGULAR_DOCTOR, Territory.UNANSWERED, "Le parcours de soins est respecté : l'acte est"),
+    ],
+)
+def test_what_is_reimbursable_and_what_is_not_certain_stand_in_one_sentence(
+    pathway: Pathway, territory: Territory, sentence: str
+) -> None:
+    answer = priced(pathway=pathway, territory=territory)
+
+    [said] = told(answer, "E1")
+    assert said.startswith(sentence)
+    assert not any("unconfirmed" in each.code for each in answer.explanations)
+
+
+def test_every_refund_stands_in_a_sentence_with_its_amount() -> None:
+    answer = priced(
+        sector=Sector.S2,
+        fee_cents=Cents(4000),
+        third_party_payment=ThirdPartyPayment.NONE,
+        care_on=date(2025, 3, 10),
+    )
+
+    assert told(answer, "T0") == ["Le praticien n'applique pas le tiers payant : vous réglez 40,00 €."]
+    assert told(answer, "summary/amo-refund") == ["Votre caisse vous remboursera 16,10 €."]
+    assert told(answer, "summary/amc-refund") == ["Votre mutuelle vous remboursera 6,90 €."]
+    assert told(answer, "D1")[0].startswith("La participation forfaitaire de 2,00 € sera retenue")
+
+
+def test_the_shares_of_the_fund_and_of_the_local_scheme_are_told_apart() -> None:
+    answer = priced(scheme="alsace-moselle")
+
+    wanted = "L'assurance maladie prend en charge 17,50 € et le régime local d'Alsace-Moselle 5,00 €."
+    assert told(answer, "B5") == [wanted]
+
+
+@pytest.mark.parametrize(
+    ("sponsor", "sentence"),
+    [
+        (Sponsor(kind=SponsorKind.COPAYMENT), "le ticket modérateur de 7,50 € est pris en charge pour vous."),
+        (
+            Sponsor(kind=SponsorKind.FIXED, cents=Cents(500)),
+            "du ticket modérateur de 7,50 €, il vous reste 2,50 € à régler.",
+        ),
+    ],
+)
+def test_what_a_sponsor_pays_is_not_told_as_left_to_pay(sponsor: Sponsor, sentence: str) -> None:
+    answer = priced(amc=Amc.NONE, sponsor=sponsor)
+
+    [said] = told(answer, "A2")
+    assert said.endswith(sentence)
+
+
+def test_a_profession_that_the_platform_does_not_bill_is_not_told_as_never_reimbursed() -> None:
+    midwife = priced(specialty="midwife", sector=Sector.NONE)
+    osteopath = priced(specialty="osteopath", sector=Sector.NONE)
+
+    assert told(midwife, "A5")[0].startswith("La plateforme ne facture pas à l'assurance maladie")
+    assert told(osteopath, "A5")[0].endswith("l'assurance maladie ne rembourse pas les 25,00 €.")
 
 
 def test_an_act_stands_once() -> None:

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from importlib.resources import files
 from typing import Final, Literal, NamedTuple
 
+from common.typography import french
+
 Language = Literal["en", "fr"]
 
 
@@ -20,7 +22,9 @@ class Known(NamedTuple):
 def _read() -> dict[str, Known]:
     text = files("common.web").joinpath("problems.toml").read_text(encoding="utf-8")
     return {
-        code: Known(code, row["status"], tuple(row["services"]), row["title"], row["title_fr"], row["do"])
+        code: Known(
+            code, row["status"], tuple(row["services"]), row["title"], french(row["title_fr"]), row["do"]
+        )
         for code, row in tomllib.loads(text).items()
     }
 

@@ -8,6 +8,7 @@ from importlib.resources import files
 from typing import Any, ClassVar, Final
 
 from common.errors import DomainError, Refusal
+from common.typography import french
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +85,13 @@ def load() -> Reasons:
     """What the file beside this module says; a missing field stops the start."""
     content = tomllib.loads(files("booking.domain").joinpath("reasons.toml").read_text("utf-8"))
     return Reasons(
-        rows=tuple(Reason(**row) for row in content["reason"]),
-        numbers=tuple(EmergencyNumber(**row) for row in content["number"]),
+        rows=tuple(Reason(**_typeset(row)) for row in content["reason"]),
+        numbers=tuple(EmergencyNumber(**_typeset(row)) for row in content["number"]),
     )
+
+
+def _typeset(row: dict[str, Any]) -> dict[str, Any]:
+    return row | {"label_fr": french(row["label_fr"])}
 
 
 REASONS: Final = load()

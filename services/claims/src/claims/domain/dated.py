@@ -81,6 +81,10 @@ class Dated(Generic[R]):
         """Whether there is a row on any day."""
         return key in self._lines
 
+    def every(self) -> list[R]:
+        """Every row, whenever it holds."""
+        return [row for line in self._lines.values() for row in line.rows]
+
     def all(self, *, on: date) -> list[R]:
         """Every row that holds on that day, once, in the order of the file."""
         found = (self.find(key, on=on) for key in self._lines)

@@ -39,12 +39,16 @@ class Benefit(StrEnum):
 
 
 class Step(NamedTuple):
-    """A rule that fired: the amount it decided and the row it rests on; `reason` chooses the sentence."""
+    """A rule that fired: the amount it decided and the row it rests on.
+
+    `variant` chooses the sentence, or `reason` where no other says more.
+    """
 
     rule: str
     reason: str | None = None
     amount_cents: int | None = None
     row: RowReference | None = None
+    variant: str | None = None
 
 
 class TraceEntry(NamedTuple):

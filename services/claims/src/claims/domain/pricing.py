@@ -40,7 +40,7 @@ from claims.domain.priced import (
 )
 from claims.domain.priced_json import priced_to_json
 from claims.domain.refusals import PricingRefused, RefusalCode, WarningCode
-from claims.domain.sentences import Explanation
+from claims.domain.sentences import UNTOLD, Explanation, Sentences
 from claims.domain.settlement import Settled, settle
 from claims.domain.situation import find_specialty
 from claims.domain.tables import Book, Tables
@@ -127,34 +127,84 @@ def _changed_since_booking(inputs: Inputs, settled: Settled, book: Book, policy:
     return settled.altered_from(at_booking)
 
 
+# Rules that take from the shares, or add to them: their sentences follow those of the shares.
+_AFTER_SHARES: Final = frozenset({"E3", "E5", "D1", "D2", "D3", "S1", "S2", "T1"})
+_IN_ONE_SENTENCE: Final = frozenset({WarningCode.PATHWAY_UNCONFIRMED, WarningCode.TERRITORY_UNCONFIRMED})
+_ESTIMATES: Final = (
+    WarningCode.UNCONFIRMED_TARIFF,
+    WarningCode.PF_UNCONFIRMED,
+    WarningCode.SURCHARGE_UNCONFIRMED,
+    WarningCode.UNCONFIRMED_RULE,
+)
+
+
+def _told(settled: Settled) -> list[WarningCode]:
+    """Of the warnings those that tell the patient something that no other sentence of the answer says."""
+    rules = {step.rule for step in settled.steps}
+    untold = UNTOLD | (_IN_ONE_SENTENCE if "E1" in rules else frozenset())
+    told = [warning for warning in settled.warnings if warning not in untold]
+    doubts = [warning for warning in told if warning in _ESTIMATES]
+    return [warning for warning in told if warning not in doubts[1:]]
+
+
+def _shares(
+    inputs: Inputs, settled: Settled, sentences: Sentences, amounts: dict[str, int]
+) -> list[Explanation]:
+    """Who pays the practitioner, and who refunds the patient: each amount that is not 0 in one sentence."""
+    rules = {step.rule for step in settled.steps}
+    fund = "local" if "B5" in rules else None
+    insurer = "css" if "B3" in rules else None
+    refunded = "if-insured" if inputs.insured is Insured.UNKNOWN else None
+    shares = (
+        ("summary/amo-paid", fund, amounts["amo_claim"]),
+        ("summary/amc-paid", insurer, amounts["amc_claim"]),
+        ("summary/amo-refund", refunded or fund, settled.amo_cents - amounts["amo_claim"]),
+        ("summary/amc-refund", insurer or refunded, settled.amc_refund_cents),
+    )
+    return [sentences.written(name, variant, amounts) for name, variant, cents in shares if cents]
+
+
 def _explained(inputs: Inputs, settled: Settled, tables: Tables) -> Priced:
     sentences = tables.sentences
+    third_party = settled.sheet_mode in {SheetMode.TP, SheetMode.TP_RECEIPT}
     amounts = {
         "advance": settled.advance_cents,
         "amc": settled.amc_cents,
+        "amc_claim": settled.amc_cents - settled.amc_refund_cents,
+        "amc_refund": settled.amc_refund_cents,
         "amo": settled.amo_cents,
+        "amo_claim": settled.amo_cents if third_party else 0,
         "amount": 0,
         "base": settled.base_cents,
         "contribution": settled.contribution_cents,
         "copayment": settled.copayment_cents,
         "fee": inputs.fee_cents,
         "final": settled.final_cents,
+        "left": settled.copayment_left_cents,
+        "main": settled.amo_cents - settled.supplement_cents,
         "overrun": settled.overrun_cents,
         "rate": settled.rate_bp,
         "sponsor": settled.sponsor_cents,
+        "supplement": settled.supplement_cents,
         "surcharge": settled.surcharge_cents,
     }
     trace = []
-    explanations = [sentences.written("summary", "advance", amounts)]
-    for rule, reason, amount, row in settled.steps:
+    explanations = [sentences.written("summary/advance", None, amounts)]
+    shares: list[Explanation] | None = _shares(inputs, settled, sentences, amounts)
+    for rule, reason, amount, row, variant in settled.steps:
+        if shares is not None and rule in _AFTER_SHARES:
+            explanations += shares
+            shares = None
         amounts["amount"] = amount or 0
-        explanation = sentences.written(rule, reason, amounts)
+        explanation = sentences.written(rule, variant or reason, amounts)
         cents = None if amount is None else Cents(amount)
         _, french, english = explanation
         trace.append(TraceEntry(rule, reason, cents, row, french, english))
         explanations.append(explanation)
-    explanations.append(sentences.written("summary", "final", amounts))
-    explanations += [sentences.written("warning", warning.value, amounts) for warning in settled.warnings]
+    explanations += shares or []
+    explanations.append(sentences.written("summary/final", None, amounts))
+    told = _told(settled)
+    explanations += [sentences.written(f"warning/{warning.value}", None, amounts) for warning in told]
     return Priced(
         engine_version=ENGINE_VERSION,
         tables_version=tables.version,

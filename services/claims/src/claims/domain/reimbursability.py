@@ -36,7 +36,7 @@ def reimbursability(situation: Situation) -> Reimbursability:
         return Reimbursability(reimbursable=False, step=step, warnings=(WarningCode.OUT_OF_PATHWAY_ASSUMED,))
     return Reimbursability(
         reimbursable=True,
-        step=None if reason is None else Step("E1", reason, None, row),
+        step=None if reason is None else Step("E1", reason, None, row, _unanswered(situation, reason)),
         indicator=_indicator(situation, reason or Pathway.NONE.value),
         warnings=tuple(_warnings(situation, reason)),
     )
@@ -96,12 +96,24 @@ def _indicator(situation: Situation, reason: str) -> PathwayIndicator | None:
     return situation.book.pathway_indicators.find((reason,), on=inputs.care_on)
 
 
+def _is_territory_unanswered(situation: Situation) -> bool:
+    inputs = situation.inputs
+    unanswered = inputs.territory is Territory.UNANSWERED and inputs.pathway is not Pathway.REGULAR_DOCTOR
+    return unanswered and not situation.in_person
+
+
+def _unanswered(situation: Situation, reason: str) -> str | None:
+    """Which sentence says what the act is reimbursable for and what is not certain, in one."""
+    if not _is_territory_unanswered(situation):
+        return None
+    return "unanswered-both" if reason == Pathway.UNANSWERED.value else "unanswered-territory"
+
+
 def _warnings(situation: Situation, reason: str | None) -> list[WarningCode]:
     inputs, warnings = situation.inputs, []
     if reason == Pathway.UNANSWERED.value:
         warnings.append(WarningCode.PATHWAY_UNCONFIRMED)
-    unanswered = inputs.territory is Territory.UNANSWERED and inputs.pathway is not Pathway.REGULAR_DOCTOR
-    if unanswered and not situation.in_person:
+    if _is_territory_unanswered(situation):
         warnings.append(WarningCode.TERRITORY_UNCONFIRMED)
     if not inputs.alternation_ok:
         warnings.append(WarningCode.ALTERNATION)

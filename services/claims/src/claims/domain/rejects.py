@@ -10,6 +10,8 @@ from importlib import resources
 from types import MappingProxyType
 from typing import Final
 
+from common.typography import french
+
 CODE: Final = re.compile(r"[0-9]{4}-[0-9]{3}")
 
 
@@ -63,6 +65,11 @@ def find_reject(payer_kind: str, code: str) -> Reject:
     )
 
 
+def listed() -> tuple[Reject, ...]:
+    """Every code that a list explains, and the answer to any other."""
+    return (*_table().values(), find_reject("amc", ""))
+
+
 @cache
 def _table() -> Mapping[tuple[str, str], Reject]:
     text = resources.files("claims.domain").joinpath("rejects.csv").read_text("utf-8")
@@ -75,7 +82,7 @@ def _table() -> Mapping[tuple[str, str], Reject]:
             code=row["code"],
             family=Family(row["family"]),
             again=Again(row["again"]),
-            meaning_fr=row["meaning_fr"],
+            meaning_fr=french(row["meaning_fr"]),
             meaning_en=row["meaning_en"],
             source=row["source"],
             confidence=row["confidence"],

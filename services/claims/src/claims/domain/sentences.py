@@ -5,21 +5,27 @@ from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from claims.domain.refusals import WarningCode
-from common.money import WHOLE
+from common.typography import euros_en, euros_fr, french, percent_en, percent_fr
 
 PLACEHOLDERS: Final = {
     "advance",
     "amc",
+    "amc_claim",
+    "amc_refund",
     "amo",
+    "amo_claim",
     "amount",
     "base",
     "contribution",
     "copayment",
     "fee",
     "final",
+    "left",
+    "main",
     "overrun",
     "rate",
     "sponsor",
+    "supplement",
     "surcharge",
 }
 # fmt: off
@@ -35,11 +41,24 @@ RULES: Final = (
     "T0", "T1",
 )
 # fmt: on
+# What this platform decided where sources differ: nothing that a patient could do anything about.
+UNTOLD: Final = frozenset(
+    {
+        WarningCode.OUT_OF_PATHWAY_ASSUMED,
+        WarningCode.THIRD_PARTY_PAYMENT_IMPOSED,
+        WarningCode.DIRECT_ACCESS_ASSUMED,
+        WarningCode.OVERRUN_BESIDE_THIRD_PARTY_ASSUMED,
+    }
+)
 NEEDED: Final = (
     *RULES,
     "summary/advance",
+    "summary/amo-paid",
+    "summary/amc-paid",
+    "summary/amo-refund",
+    "summary/amc-refund",
     "summary/final",
-    *(f"warning/{warning.value}" for warning in WarningCode),
+    *(f"warning/{warning.value}" for warning in WarningCode if warning not in UNTOLD),
 )
 KEPT_WRITINGS: Final = 2048  # per sentence
 RATE: Final = "rate"  # the one placeholder in basis points and not in cents
@@ -58,21 +77,6 @@ class Explanation(NamedTuple):
     code: str
     sentence_fr: str
     sentence_en: str
-
-
-def euros_fr(cents: int) -> str:
-    """750 cents are "7,50 €"."""
-    return f"{cents // 100},{cents % 100:02d} €"
-
-
-def euros_en(cents: int) -> str:
-    """750 cents are "€7.50"."""
-    return f"€{cents // 100}.{cents % 100:02d}"
-
-
-def percent(basis_points: int) -> str:
-    """7000 basis points are "70 %"."""
-    return f"{basis_points // (WHOLE // 100)} %"
 
 
 Parts = tuple[tuple[str, str | None], ...]  # literal, then placeholder or None
@@ -95,13 +99,18 @@ class Sentence:
         if written is None:
             if len(self._written) >= KEPT_WRITINGS:
                 self._written.clear()
-            french = _filled(self._fr, amounts, euros_fr)
-            written = Explanation(self._code, french, _filled(self._en, amounts, euros_en))
+            written = Explanation(
+                self._code,
+                _filled(self._fr, amounts, euros_fr, percent_fr),
+                _filled(self._en, amounts, euros_en, percent_en),
+            )
             self._written[asked] = written
         return written
 
 
-def _filled(parts: Parts, amounts: Mapping[str, int], euros: Callable[[int], str]) -> str:
+def _filled(
+    parts: Parts, amounts: Mapping[str, int], euros: Callable[[int], str], percent: Callable[[int], str]
+) -> str:
     written = []
     for literal, name in parts:
         written.append(literal)
@@ -122,6 +131,7 @@ class Sentences:
                 raise SentenceUnreadable(name, "sentence-missing")
 
     def written(self, rule: str, reason: str | None, amounts: Mapping[str, int]) -> Explanation:
+        """`rule` may name a sentence with several variants, as "summary/amo-refund"."""
         asked = (rule, reason)
         chosen = self._chosen.get(asked)
         if chosen is None:
@@ -134,15 +144,15 @@ def _sentence(name: str, text: object) -> Sentence:
     if not isinstance(text, dict) or set(text) != {"fr", "en"}:
         raise SentenceUnreadable(name, "has-fr-and-en")
     rule, _, _ = name.partition("/")
-    code = rule if rule in RULES else name
-    return Sentence(code, fr=_parts(name, text["fr"]), en=_parts(name, text["en"]))
+    code = rule if rule in RULES else "/".join(name.split("/")[:2])
+    return Sentence(code, fr=_parts(name, text["fr"], french), en=_parts(name, text["en"], str))
 
 
-def _parts(name: str, text: object) -> Parts:
+def _parts(name: str, text: object, typeset: Callable[[str], str]) -> Parts:
     if not isinstance(text, str) or not text.strip():
         raise SentenceUnreadable(name, "sentence-missing")
     try:
-        parts = tuple((literal, field) for literal, field, _, _ in string.Formatter().parse(text))
+        parts = tuple((literal, field) for literal, field, _, _ in string.Formatter().parse(typeset(text)))
     except ValueError:
         raise SentenceUnreadable(name, "braces-in-pairs") from None
     unknown = {field for _, field in parts if field is not None} - PLACEHOLDERS

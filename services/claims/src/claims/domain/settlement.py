@@ -27,6 +27,8 @@ class Settled(NamedTuple):
     base_cents: Cents
     overrun_cents: Cents
     copayment_cents: Cents
+    copayment_left_cents: Cents  # that the patient pays at the counter under third-party payment
+    supplement_cents: Cents  # of the local scheme, within the AMO share
     amo_cents: Cents
     amc_cents: Cents
     amo_refund_cents: Cents
@@ -73,7 +75,9 @@ def settle(inputs: Inputs, book: Book, policy: Policy) -> Settled:
     situation = read_situation(inputs, book, policy)
     partner = situation.partner
     if partner is None and not situation.specialty.physician:
-        step = Step("A5", None, inputs.fee_cents, situation.specialty.reference)
+        # The fund may reimburse remote acts of the profession that this platform does not bill to it.
+        unbilled = "not-billed" if situation.specialty.confidence == UNCONFIRMED else None
+        step = Step("A5", unbilled, inputs.fee_cents, situation.specialty.reference)
         return _not_reimbursed(situation, step, warnings=_partner_assumed(situation))
     if inputs.insured is Insured.NO:
         return _not_reimbursed(situation, Step("A4", None, inputs.fee_cents))
@@ -106,6 +110,8 @@ def _not_reimbursed(situation: Situation, step: Step, *, warnings: tuple[Warning
         base_cents=ZERO,
         overrun_cents=fee,
         copayment_cents=ZERO,
+        copayment_left_cents=ZERO,
+        supplement_cents=ZERO,
         amo_cents=ZERO,
         amc_cents=ZERO,
         amo_refund_cents=ZERO,
@@ -155,15 +161,17 @@ def _reimbursed(situation: Situation, coded: Coded, verdict: Reimbursability) ->
     advance = Cents(overrun + unpaid_copayment + unpaid_amo - sponsor)
     amo = gross if third_party.amo else Cents(gross - cut.total_cents)
     deferred = Cents(kept.amount_cents + (cut.total_cents if third_party.amo else 0))
-    copayment_left = unpaid_copayment - min(sponsor, own_copayment)
+    copayment_left = Cents(unpaid_copayment - min(sponsor, own_copayment))
     mode = sheet_mode(situation, third_party, copayment_left_cents=copayment_left)
 
+    # What the patient is refunded is not what the rate alone gives.
+    refund_cut = "reduced" if cut.total_cents and not third_party.amo else None
     steps = [
         *([verdict.step] if verdict.step else []),
         *coded.steps,
         *rate.before,
-        *([Step(rate.rule, None, gross, rate.row)] if rate.rule else []),
-        *_payment_steps(situation, rate, third_party, amounts=(copayment, amc, advance)),
+        *([Step(rate.rule, None, gross, rate.row, refund_cut)] if rate.rule else []),
+        *_payment_steps(situation, rate, third_party, amounts=(copayment, copayment_left, amc, advance)),
         *([_surcharge_step(cut, third_party)] if reduced else []),
         *_contribution_steps(kept, third_party),
         *([Step("S1", None, sponsor)] if sponsor else []),
@@ -173,6 +181,8 @@ def _reimbursed(situation: Situation, coded: Coded, verdict: Reimbursability) ->
         base_cents=base,
         overrun_cents=overrun,
         copayment_cents=copayment,
+        copayment_left_cents=copayment_left,
+        supplement_cents=Cents(sum([each.supplement_cents for each in shares])),
         amo_cents=amo,
         amc_cents=amc,
         amo_refund_cents=ZERO if third_party.amo else Cents(amo - kept.amount_cents),
@@ -206,21 +216,27 @@ def _share(base: Cents, rate: Rate) -> LineShare:
 
 
 def _payment_steps(
-    situation: Situation, rate: Rate, third_party: ThirdParty, *, amounts: tuple[Cents, Cents, Cents]
+    situation: Situation, rate: Rate, third_party: ThirdParty, *, amounts: tuple[Cents, Cents, Cents, Cents]
 ) -> list[Step]:
     inputs = situation.inputs
-    copayment, amc, advance = amounts
+    copayment, left, amc, advance = amounts
     if third_party.amo:
         if copayment == 0 or rate.rule == "B3":
             return []
         if third_party.amc:
             return [Step("A1", None, amc, rate.row)]
-        return [Step("A2", inputs.amc.value, copayment, rate.row)]
+        return [Step("A2", inputs.amc.value, copayment, rate.row, _sponsored(copayment, left))]
     if inputs.insured is not Insured.YES:
         return [Step("A3", "insurance-unknown", advance, rate.row)]
     if situation.nir_usable:
         return [Step("T0", None, advance, rate.row)]
     return [Step("A3", "amc-claimed" if third_party.amc else inputs.nir.value, advance, rate.row)]
+
+
+def _sponsored(copayment: Cents, left: Cents) -> str | None:
+    if left == copayment:
+        return None
+    return "partly-sponsored" if left else "sponsored"
 
 
 def _surcharge_step(cut: SurchargeTaken, third_party: ThirdParty) -> Step:

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar, cast
 from claims.domain.dated import Conflict, Dated, Key, Row, RowReference
 from claims.domain.sentences import Sentences, SentenceUnreadable
 from common.money import WHOLE, Cents
+from common.typography import french
 
 KNOWN_FROM_THE_START: Final = datetime(2000, 1, 1, tzinfo=UTC)
 CONFIDENCES: Final = {"C", "D", "U", "S"}
@@ -288,7 +289,7 @@ def _acts(record: _Record) -> Iterator[Keyed]:
             max_age=record.optional_number("max_age"),
             other_than_regular_doctor=record.flag("other_than_regular_doctor"),
             coordination=record.one_of("coordination", COORDINATION),
-            label_fr=record.text("label_fr"),
+            label_fr=french(record.text("label_fr")),
             label_en=record.text("label_en"),
         ),
     )
@@ -309,7 +310,7 @@ def _schemes(record: _Record) -> Iterator[Keyed]:
             scheme=scheme,
             rate_bp=rate,
             supplement_bp=supplement,
-            name_fr=record.text("name_fr"),
+            name_fr=french(record.text("name_fr")),
             name_en=record.text("name_en"),
         ),
     )
@@ -395,7 +396,7 @@ def _specialties(record: _Record) -> Iterator[Keyed]:
         physician=record.flag("physician"),
         may_prescribe=record.flag("may_prescribe"),
         tariff_group=record.text("tariff_group"),
-        name_fr=record.text("name_fr"),
+        name_fr=french(record.text("name_fr")),
         name_en=record.text("name_en"),
     )
     return iter([((name,), row) for name in (word, *codes)])
@@ -428,7 +429,7 @@ def _holidays(record: _Record) -> Iterator[Keyed]:
             day=day,
             easter_days=easter,
             local_scheme_only=record.flag("local_scheme_only"),
-            name_fr=record.text("name_fr"),
+            name_fr=french(record.text("name_fr")),
         ),
     )
 

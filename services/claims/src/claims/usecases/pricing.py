@@ -43,7 +43,7 @@ class Recomputed:
 def unverified(means: Means, priced: Priced) -> Priced:
     """The same price with the warning that nobody could check the rights it rests on."""
     warning = WarningCode.RIGHTS_UNVERIFIED
-    sentence = means.tables.sentences.written("warning", warning.value, {})
+    sentence = means.tables.sentences.written(f"warning/{warning.value}", None, {})
     return replace(
         priced,
         warnings=(*priced.warnings, warning),
