@@ -21,7 +21,8 @@ from common.events.payment import HoldWaivedV1
 from common.messaging import outbox
 from common.messaging.consumer import Consumer, Limits
 from common.messaging.kafka import producer_options
-from common.telemetry import MetricName, Metrics
+from common.metric_catalogue import MetricName
+from common.telemetry import Metrics
 
 _EVENTS: Final = 1000
 _LANES: Final = 4

@@ -12,7 +12,7 @@ from common.events.base import Event
 from common.events.catalogue import CATALOGUE
 from common.events.topics import TOPICS
 from local.configuration import SERVICES
-from tools import api_compatibility, api_documents, event_documents, rule_documents
+from tools import api_compatibility, api_documents, event_documents, metric_documents, rule_documents
 from tools.compatibility import breaks
 
 ROOT: Final = Path(__file__).parents[1]
@@ -31,7 +31,10 @@ def main() -> int:
         parser.error("a release says why: make release REASON=...")
     try:
         files = (
-            event_documents.generated(ROOT) | api_documents.generated(ROOT) | rule_documents.generated(ROOT)
+            event_documents.generated(ROOT)
+            | api_documents.generated(ROOT)
+            | rule_documents.generated(ROOT)
+            | metric_documents.generated(ROOT)
         )
     except ValueError as error:
         print(f"contracts: {error}")

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import text, update
 
 from common.clock import Clock
 from common.events.envelope import Meta
@@ -123,3 +123,47 @@ async def test_an_incomplete_command_says_what_is_missing(command, arguments, to
 
 async def test_topics_of_the_embedded_broker_need_no_command(command) -> None:
     assert await command("topics", "create") == (0, "created 0\n")
+
+
+async def test_a_record_without_an_envelope_is_shown_by_its_number(pool, command) -> None:
+    body = "\x1b[2Jcleared \u00e9".encode() + b"\xff"
+    broken = record(HoldWaivedV1(appointment_id=uuid4(), revision=1, schedule_no=1))
+    await deliver(type(broken)(TOPIC, "k", "c/0@7", {"odd": "x\ny"}, body), routes, pool, now=NOW)
+    async with pool() as session:
+        [number] = await session.scalars(text("SELECT id FROM dead_letter"))
+
+    shown = await command("dead-letters", "show", str(number))
+    marked = await command("dead-letters", "show", f"#{number}")
+    missing = await command("dead-letters", "show", "999999")
+
+    assert shown == marked
+    assert shown[0] == 0
+    assert shown[1].splitlines() == [
+        f"#{number} {TOPIC} c/0@7 envelope-unreadable",
+        "  odd: x\\u000ay",
+        "  \\u001b[2Jcleared é\ufffd",
+    ]
+    assert missing == (2, "no letter 999999\n")
+
+
+async def test_tasks_are_listed_by_kind_and_up_to_a_limit(pool, command) -> None:
+    async with pool.begin() as session:
+        for number in range(3):
+            tasks.add(session, "refund", f"r{number}", due_at=NOW)
+        tasks.add(session, "void", "v1", due_at=NOW)
+
+    every = await command("tasks", "list", "--open")
+    refunds = await command("tasks", "list", "--open", "--kind", "refund")
+    first = await command("tasks", "list", "--open", "--kind", "refund", "--limit", "2")
+
+    assert every[1].endswith("tasks 4\n")
+    assert refunds[1].endswith("tasks 3\n")
+    assert "void" not in refunds[1]
+    assert len(first[1].splitlines()) == 3
+    assert first[1].endswith("tasks 2 of 3\n")
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "all"])
+async def test_a_limit_that_is_no_number_is_refused(command, limit) -> None:
+    with pytest.raises(SystemExit):
+        await command("tasks", "list", "--limit", limit)

@@ -2,17 +2,21 @@
 
 import json
 import logging
+import re
+import subprocess
 import sys
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from prometheus_client.parser import text_string_to_metric_families
 from pydantic import BaseModel, ValidationError
 
 from common import telemetry
+from common.metric_catalogue import METRICS, MetricName
 from common.telemetry import JsonFormatter, Metrics
 
 
@@ -118,11 +122,83 @@ def test_each_registry_is_its_own() -> None:
 
 def test_every_metric_has_its_labels() -> None:
     metrics = Metrics("x")
-    for name, labels in telemetry._LABELS.items():  # noqa: SLF001
-        record = metrics.observe if name.endswith("http_request_seconds") else metrics.set
-        if name.endswith("_total"):
-            metrics.count(name, **dict.fromkeys(labels, "y"))
-        else:
-            record(name, 1, **dict.fromkeys(labels, "y"))
+    for name, metric in METRICS.items():
+        record = {"counter": metrics.count, "gauge": metrics.set, "histogram": metrics.observe}[metric.type]
+        record(name, 1, **dict.fromkeys(metric.labels, "y"))
 
-    assert len(set(telemetry._LABELS)) == len(metrics._made)  # noqa: SLF001
+    families = {each.name: each for each in text_string_to_metric_families(metrics.exposition().decode())}
+    for name, metric in METRICS.items():
+        family = families[name.removesuffix("_total")]
+        assert (family.type, family.documentation) == (metric.type, metric.help)
+        assert {*metric.labels, "service"} <= set(family.samples[0].labels)
+
+
+def test_names_and_texts_of_metrics_follow_prometheus() -> None:
+    assert set(METRICS) == set(get_args(MetricName))
+    for name, metric in METRICS.items():
+        assert re.fullmatch("[a-z]+(_[a-z]+)*", name)
+        assert name.endswith("_total") == (metric.type == "counter"), name
+        assert name.endswith("_seconds") == ("Seconds" in metric.help or "seconds" in metric.help), name
+        assert re.fullmatch("[A-Z].*[a-z0-9]", metric.help.removesuffix(".")), name
+        assert metric.help != name.replace("_", " ")
+        assert not set(metric.labels) & {"id", "key", "path", "patient", "account", "appointment"}
+
+
+def test_a_label_whose_values_have_no_end_is_counted_as_other() -> None:
+    metrics = Metrics("x")
+    for number in range(3000):
+        metrics.count("tasks_finished_total", kind="refund", outcome=f"made-up-{number}")
+
+    lines = [
+        each
+        for each in metrics.exposition().decode().splitlines()
+        if each.startswith("tasks_finished_total{")
+    ]
+    assert len(lines) == 2001
+    assert 'tasks_finished_total{kind="other",outcome="other",service="x"} 1000.0' in lines
+
+
+def test_an_exception_marks_the_span_as_failed_without_its_message(monkeypatch) -> None:
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
+
+    with pytest.raises(RuntimeError), telemetry.span("x"):
+        raise RuntimeError("the patient is called Dupont")
+
+    [span] = exporter.get_finished_spans()
+    assert (span.status.status_code.name, span.status.description) == ("ERROR", "RuntimeError")
+    assert "Dupont" not in span.to_json()
+
+
+@pytest.mark.parametrize(
+    ("logger", "message", "said"),
+    [
+        (
+            "asyncio",
+            "Task exception was never retrieved\nfuture: <Task exception=ValueError('Dupont')>",
+            "Task exception was never retrieved",
+        ),
+        (
+            "py.warnings",
+            "/a/b.py:12: UserWarning: Expected `int` [input_value='Dupont']\n  return 1\n",
+            "/a/b.py:12: UserWarning",
+        ),
+        ("py.warnings", "Dupont", "a warning"),
+    ],
+)
+def test_what_python_itself_logs_quotes_no_value(logger, message, said) -> None:
+    record = logging.LogRecord(logger, logging.ERROR, "f.py", 1, message, None, None)
+
+    assert json.loads(JsonFormatter("x").format(record))["message"] == said
+
+
+def test_what_ends_a_process_is_logged_without_its_message() -> None:
+    code = "from common.telemetry import configure_logging as c; c('x', level='INFO', development=False); "
+    ended = subprocess.run(
+        [sys.executable, "-c", code + "raise RuntimeError('Dupont')"], capture_output=True, check=False
+    )
+
+    assert ended.returncode == 1
+    assert json.loads(ended.stderr)["exception"][0]["type"] == "builtins.RuntimeError"
+    assert b"Dupont" not in ended.stderr

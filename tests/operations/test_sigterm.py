@@ -20,7 +20,7 @@ from support.services import ISSUER, answers, get
 WITHIN = 25.0
 GAUGES = {
     "booking": (),
-    "payment": ('hold_states{service="payment",state="held"}',),
+    "payment": ('holds{service="payment",state="held"}',),
     "claims": ('claims_oldest_seconds{payer="amo",service="claims",state="sent"}',),
     "documents": (),
 }
@@ -157,7 +157,7 @@ async def test_every_worker_becomes_ready_shows_its_measures_and_ends(
         f'outbox_rows{{service="{service}"}} 0.0',
         f'outbox_oldest_seconds{{service="{service}"}} 0.0',
         f'parked_keys{{service="{service}"}} 0.0',
-        "consumer_lag{",
+        "consumer_lag_records{",
         *GAUGES[service],
     )
 

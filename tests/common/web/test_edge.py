@@ -1,6 +1,7 @@
 """Request ids, traces, health, metrics, limits and the clock: what every app has before it has a route."""
 
 import asyncio
+import logging
 import re
 from datetime import timedelta
 from typing import Any
@@ -8,13 +9,17 @@ from uuid import uuid4
 
 import pytest
 from fastapi import FastAPI
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from common import telemetry
 from common.clock import Clock
 from common.db import sessions_of
-from common.telemetry import Metrics
+from common.telemetry import JsonFormatter, Metrics
 from common.web.app import ops_app
 from support.small_app import client_of, small_app
 from support.tokens import Issuer
@@ -34,6 +39,47 @@ async def test_a_request_id_is_kept_when_it_is_one_and_made_otherwise(sessions) 
 
     assert kept.headers["x-request-id"] == kept.json()["request_id"] == "order-12345"
     assert all(re.fullmatch("[0-9a-f]{32}", answer.headers["x-request-id"]) for answer in made)
+
+
+async def test_a_request_leaves_one_line_and_its_span_with_the_template_and_the_request_id(
+    sessions, caplog, monkeypatch
+) -> None:
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
+    issuer, subject, thing = Issuer(), uuid4(), uuid4()
+    app = small_app(sessions, verifier=issuer.verifier())
+    caplog.set_level(logging.INFO)
+    patient = issuer.bearer("patient", subject=subject)
+    async with client_of(app) as client:
+        await client.get("/small/v1/me", headers=patient | {"X-Request-Id": "order-12345"})
+        await client.get(f"/small/v1/things/{thing}?code=4242", headers={"X-Request-Id": "x\tforged=1"})
+        await client.get("/small/v1/nothing/4242")
+        await client.get("/small/v1/broken")
+        await client.get("/small/health/live")
+
+    lines = [vars(record) for record in caplog.records if "ms" in vars(record)]
+    told = [(line["method"], line["route"], line["status"], line["caller"]) for line in lines]
+    assert told == [
+        ("GET", "/small/v1/me", 200, "patient"),
+        ("GET", "/small/v1/things/{thing_id}", 404, "nobody"),
+        ("GET", "none", 404, "nobody"),
+        ("GET", "/small/v1/broken", 500, "nobody"),
+    ]
+    assert all(line["ms"] >= 0 for line in lines)
+    spans = exporter.get_finished_spans()
+    assert [span.name for span in spans[:2]] == ["GET /small/v1/me", "GET /small/v1/things/{thing_id}"]
+    assert spans[0].attributes == {
+        "http.request.method": "GET",
+        "http.route": "/small/v1/me",
+        "http.response.status_code": 200,
+        "request_id": "order-12345",
+    }
+    written = [JsonFormatter("x").format(each) for each in caplog.records if each.name.startswith("common.")]
+    everything = "".join(span.to_json() for span in spans) + "".join(written)
+    for secret in ("4242", str(thing), str(subject), "forged", "Dupont"):
+        assert secret not in everything, secret
+    assert len(spans) == 5, "FastAPI makes no span beside ours"
 
 
 async def test_a_trace_goes_on_under_the_one_that_came_in(sessions) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 import uvloop
 from rich.console import Console
 
-from common.telemetry import JsonFormatter
+from common.telemetry import JsonFormatter, install_handler
 from local.apart import in_processes
 from local.configuration import ISSUER, SERVICES
 from local.errors import LocalError
@@ -80,10 +80,7 @@ def _log_to(path: Path) -> None:
     """The terminal shows the journeys; what the services say is in a file."""
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(JsonFormatter("platform", with_messages=True))
-    logging.basicConfig(handlers=[handler], level=logging.INFO)
-    logging.captureWarnings(capture=True)
-    for chatty in ("httpx", "httpcore", "aiokafka"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    install_handler(handler, "platform", level="INFO")
 
 
 async def _run(arguments: argparse.Namespace, directory: Path, console: Console) -> int:

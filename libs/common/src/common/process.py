@@ -3,9 +3,10 @@
 import argparse
 import asyncio
 import logging
+import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
@@ -15,7 +16,7 @@ from alembic import command
 from alembic.config import Config
 from fastapi import FastAPI
 
-from common import telemetry, vault
+from common import outages, telemetry, vault
 from common.clock import Clock
 from common.db import NoRoom, check_room, engine_of, sessions_of
 from common.messaging import cli
@@ -30,6 +31,8 @@ from common.web.app import ops_app
 from common.web.server import serve
 
 _BATCH: Final = 500  # data keys wrapped in one transaction
+
+_PIPE_CLOSED: Final = 141  # what a shell says of a command that SIGPIPE ended
 
 _log: Final = logging.getLogger(__name__)
 
@@ -80,13 +83,23 @@ def main(service: Service[S], arguments: Sequence[str]) -> int:
             case "migrate":
                 _migrate(service, settings.postgres)
             case "keys":
-                return asyncio.run(_rotate_keys(service.name, settings))
+                return _to_the_end(_rotate_keys(service.name, settings))
             case _:
-                return asyncio.run(_run_command(service, settings, options, clock))
+                return _to_the_end(_run_command(service, settings, options, clock))
     except NoRoom as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0
+
+
+def _to_the_end(command: Coroutine[Any, Any, int]) -> int:
+    """The status of a command that prints. It ends quietly when its pipe was closed (`| head`)."""
+    try:
+        return asyncio.run(command)
+    except cli.OutputClosed:
+        # Python flushes once more at its end, and would report that it cannot
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _PIPE_CLOSED
 
 
 async def _serve(service: Service[S], settings: S, clock: Clock) -> None:
@@ -125,7 +138,7 @@ async def _check_room(name: str, postgres: PostgresSettings, wanted: int) -> Non
         if isinstance(error, NoRoom) or not is_infrastructure(error):
             raise
         # a database that is away is no reason to end: the process waits for it, not ready
-        _log.warning("the room for connections is not checked: %s", type(error).__name__)
+        outages.report(_log, "database", error, "the room for connections is not checked")
     finally:
         await engine.dispose()
 
@@ -148,8 +161,7 @@ async def _rotate_keys(name: str, settings: ServiceSettings) -> int:
         if done == 0:
             break
     await engine.dispose()
-    sys.stdout.write(f"wrapped {total} keys anew\n")
-    return 0
+    return cli.say(f"wrapped {total} keys anew")
 
 
 async def _run_command(service: Service[S], settings: S, options: argparse.Namespace, clock: Clock) -> int:

@@ -4,12 +4,13 @@ import json
 import logging
 import re
 import secrets
+import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from datetime import UTC, datetime
-from types import MappingProxyType
+from types import MappingProxyType, TracebackType
 from typing import Any, Final, Literal
 
 from opentelemetry import context as otel_context
@@ -21,48 +22,11 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-MetricName = Literal[
-    "http_requests_total",
-    "http_request_seconds",
-    "http_requests_in_flight",
-    "rights_questions_total",  # asked of booking on a miss
-    "outbox_rows",
-    "outbox_oldest_seconds",
-    "relay_published_total",
-    "consumer_lag",
-    "consumer_records_total",
-    "consumer_ignored_total",
-    "inbox_gaps_total",
-    "parked_keys",
-    "tasks_due",
-    "tasks_oldest_seconds",
-    "tasks_finished_total",
-    "tasks_failed",
-    "hold_states",
-    "claims_oldest_seconds",
-]
+from common.metric_catalogue import METRICS, SERVICE, MetricName
+from common.outages import OutageFilter
 
-_LABELS: Final[dict[MetricName, tuple[str, ...]]] = {
-    "http_requests_total": ("method", "route", "status"),
-    "http_request_seconds": ("method", "route"),
-    "http_requests_in_flight": (),
-    "rights_questions_total": ("answer",),
-    "outbox_rows": (),
-    "outbox_oldest_seconds": (),
-    "relay_published_total": ("topic",),
-    "consumer_lag": ("topic", "partition"),
-    "consumer_records_total": ("topic", "outcome"),
-    "consumer_ignored_total": ("topic", "reason"),
-    "inbox_gaps_total": ("topic",),
-    "parked_keys": (),
-    "tasks_due": ("kind",),
-    "tasks_oldest_seconds": ("kind",),
-    "tasks_finished_total": ("kind", "outcome"),
-    "tasks_failed": ("kind",),
-    "hold_states": ("state",),
-    "claims_oldest_seconds": ("payer", "state"),
-}
 _SECONDS: Final = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_MOST_CHILDREN: Final = 2000  # of one metric, far above operations times statuses
 
 
 class Metrics:
@@ -76,6 +40,7 @@ class Metrics:
         self._service = service
         self._made: dict[str, Any] = {}
         self._children: dict[tuple[str, ...], Any] = {}
+        self._counts: dict[str, int] = {}
 
     def count(self, name: MetricName, by: float = 1, **labels: str) -> None:
         self._child(name, labels).inc(by)
@@ -98,19 +63,25 @@ class Metrics:
         key = (name, *labels.values())
         child = self._children.get(key)
         if child is None:
-            child = self._children[key] = self._metric(name).labels(service=self._service, **labels)
+            if self._counts.get(name, 0) >= _MOST_CHILDREN:  # an outside system made up the values
+                labels = dict.fromkeys(labels, "other")
+            self._counts[name] = self._counts.get(name, 0) + 1
+            child = self._metric(name).labels(service=self._service, **labels)
+            if self._counts[name] <= _MOST_CHILDREN:
+                self._children[key] = child
         return child
 
     def _metric(self, name: MetricName) -> Any:
         if name not in self._made:
-            labels = ("service", *_LABELS[name])
-            about = name.replace("_", " ")
-            if name.endswith("_total"):
-                self._made[name] = Counter(name, about, labels, registry=self.registry)
-            elif name == "http_request_seconds":
-                self._made[name] = Histogram(name, about, labels, registry=self.registry, buckets=_SECONDS)
-            else:
-                self._made[name] = Gauge(name, about, labels, registry=self.registry)
+            metric = METRICS[name]
+            about = (name, metric.help, (SERVICE, *metric.labels))
+            match metric.type:
+                case "counter":
+                    self._made[name] = Counter(*about, registry=self.registry)
+                case "histogram":
+                    self._made[name] = Histogram(*about, registry=self.registry, buckets=_SECONDS)
+                case "gauge":
+                    self._made[name] = Gauge(*about, registry=self.registry)
         return self._made[name]
 
 
@@ -122,6 +93,11 @@ _traceparent: ContextVar[str | None] = ContextVar("traceparent", default=None)
 def bind(**fields: str) -> Token[Mapping[str, str]]:
     """Adds fields to every log line of this task and what it starts."""
     return _bound.set({**_bound.get(), **fields})
+
+
+def bound() -> Mapping[str, str]:
+    """The fields that `bind` has added here."""
+    return _bound.get()
 
 
 def unbind(token: Token[Mapping[str, str]]) -> None:
@@ -153,7 +129,7 @@ class JsonFormatter(logging.Formatter):
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": record.getMessage() if self._with_messages else _message(record),
             "service": self._service,
         }
         line |= _bound.get()
@@ -179,6 +155,20 @@ class JsonFormatter(logging.Formatter):
         return told
 
 
+def _message(record: logging.LogRecord) -> str:
+    """The message without what two loggers of Python quote in it: the text of an exception, or of a value."""
+    message = record.getMessage()
+    if record.name == "asyncio":  # the lines after the first show the task with its exception
+        return message.partition("\n")[0]
+    if record.name == "py.warnings":  # FILE:LINE: CATEGORY: TEXT, and pydantic's text quotes the value
+        found = _WARNING.match(message)
+        return found.group() if found else "a warning"
+    return message
+
+
+_WARNING: Final = re.compile(r"[^\n]*?:\d+: \w+(?=:)")
+
+
 def _chain(error: BaseException) -> Iterator[BaseException]:
     seen: set[int] = set()
     each: BaseException | None = error
@@ -189,12 +179,27 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def configure_logging(service: str, *, level: str, development: bool) -> None:
-    """Called once, by the process and by nobody else."""
+    """Called once, by the process and by nobody else. Also of warnings and of what ends the process."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter(service, with_messages=development))
+    install_handler(handler, service, level=level)
+    sys.excepthook = _log_the_end
+
+
+def install_handler(handler: logging.Handler, service: str, *, level: str) -> None:
+    """Makes `handler` the only one of this process; repeated outages and chatty libraries are dropped."""
+    handler.addFilter(OutageFilter(lambda: _bound.get().get("service", service)))
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.captureWarnings(capture=True)
     for chatty in ("httpx", "httpcore", "aiokafka"):
         logging.getLogger(chatty).setLevel("WARNING")
+
+
+def _log_the_end(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Instead of Python's own report, which prints the message of the exception."""
+    if issubclass(kind, KeyboardInterrupt):
+        return
+    logging.getLogger(__name__).critical("the process ends", exc_info=(kind, error, trace))
 
 
 def configure_tracing(service: str, *, endpoint: str | None) -> None:
@@ -225,7 +230,8 @@ def span(
 ) -> Iterator[str]:
     """A step of a trace, under `parent` (a traceparent somebody sent) or the current step.
 
-    Yields its own traceparent. Names and attributes are routes, topics and types, never ids of people.
+    Yields its own traceparent. An exception marks the span as failed, with its type. Names and attributes are
+    routes, topics and types, never ids of people.
     """
     provider = trace.get_tracer_provider()
     if not isinstance(provider, TracerProvider):
@@ -242,14 +248,28 @@ def span(
         kind=trace.SpanKind[kind.upper()],
         attributes=dict(attributes or {}),
         record_exception=False,  # its message may quote an input
-    ):
+        set_status_on_exception=False,  # the description of the status would be that message
+    ) as current:
         carrier: dict[str, str] = {}
         _PROPAGATOR.inject(carrier)
         token = _traceparent.set(carrier.get("traceparent"))
         try:
             yield carrier.get("traceparent", "")
+        except BaseException as error:
+            current.set_status(trace.StatusCode.ERROR, type(error).__name__)
+            raise
         finally:
             _traceparent.reset(token)
+
+
+def describe_span(*, name: str, failed: bool = False, **attributes: str | int) -> None:
+    """Says of the current span what is known at its end only: its name, attributes, whether it failed."""
+    current = trace.get_current_span()
+    if current.is_recording():
+        current.update_name(name)
+        current.set_attributes(attributes)
+        if failed:
+            current.set_status(trace.StatusCode.ERROR)
 
 
 def _child(parent: str | None) -> str:

@@ -16,6 +16,8 @@ from uuid import UUID
 
 import asyncpg
 
+from common import outages
+
 Kind = Literal["outbox", "task"]
 Channel = Literal["wake", "changed"]
 
@@ -174,13 +176,13 @@ class NotifyWake:
             try:
                 connection = await asyncpg.connect(self._dsn, timeout=5, command_timeout=5)
             except _LOST as error:
-                _log.warning("no connection to wake other processes: %s", type(error).__name__)
+                outages.report(_log, "database", error, "no connection to wake other processes")
                 await asyncio.sleep(_RECONNECT)
                 continue
             try:
                 await self._speak(connection)
             except _LOST as error:
-                _log.warning("lost the connection that wakes other processes: %s", type(error).__name__)
+                outages.report(_log, "database", error, "lost the connection that wakes other processes")
                 await asyncio.sleep(_RECONNECT)
             finally:
                 connection.terminate()

@@ -78,13 +78,15 @@ async def send_leg(context: TaskContext) -> Done:
     try:
         await resources.gateway.send(gathered.file)
     except GatewayAway:
-        context.retry(_PATIENT.after(context.attempt), "gateway-away")
+        context.retry(_PATIENT.after(context.attempt), "gateway-away", system="claims-gateway")
     except GatewayRefused as refused:
         if refused.content and len(gathered.file.claims) > 1:
             async with context.finish() as session:
                 await batches.break_up(session, gathered.batch_id, now=context.clock.now())
             return Done(batches.BROKEN_UP)
-        context.retry(_PATIENT.longest, "gateway-refused")  # until a person has looked, or the release after
+        context.retry(
+            _PATIENT.longest, "gateway-refused", system="claims-gateway"
+        )  # until a person has looked, or the release after
     async with context.finish() as session:
         now = context.clock.now()
         await batches.mark_sent(session, resources.means, gathered.batch_id, now=now)
@@ -103,9 +105,9 @@ async def poll_returns(context: TaskContext) -> Done:
     try:
         page = await resources.gateway.returns(after=cursor)
     except GatewayAway:
-        context.retry(terms.poll_every, "gateway-away")
+        context.retry(terms.poll_every, "gateway-away", system="claims-gateway")
     except GatewayRefused:
-        context.retry(terms.poll_idle_every, "gateway-refused")
+        context.retry(terms.poll_idle_every, "gateway-refused", system="claims-gateway")
     await _import(context, resources, page)
     async with context.sessions.begin() as session:
         await returns.put_cursor(session, GATEWAY, page.cursor)
@@ -167,7 +169,7 @@ async def look_up_rights(context: TaskContext) -> Done:
             session, resources.means, patient_id, answers, version=asking.version, now=context.clock.now()
         )
     if away:
-        context.retry(_FOR_DAYS.after(context.attempt), "rights-away")
+        context.retry(_FOR_DAYS.after(context.attempt), "rights-away", system="rights-service")
     return DONE
 
 

@@ -6,6 +6,7 @@ from uuid import UUID
 from httpx import Response
 from pydantic import TypeAdapter, ValidationError
 
+from common.outages import System
 from common.web.service_client import ServiceAway, ServiceClient
 from documents.domain.sources import CareAct, Identity, KnownInsured
 
@@ -17,11 +18,15 @@ T = TypeVar("T")
 
 
 class NotKnownYet(Exception):
-    """The other service has no answer yet, or none that can be read; `code` says which."""
+    """The other service has no answer yet, or none that can be read; `code` says which.
 
-    def __init__(self, code: str) -> None:
+    `system` is the service that gave no answer at all.
+    """
+
+    def __init__(self, code: str, *, system: System | None = None) -> None:
         super().__init__(code)
         self.code = code
+        self.system = system
 
 
 async def identity(booking: ServiceClient, appointment_id: UUID, *, purpose: str) -> Identity:
@@ -46,7 +51,8 @@ async def _ask(service: ServiceClient, path: str, purpose: str | None) -> Respon
     try:
         return await service.get(path, params=None if purpose is None else {"purpose": purpose})
     except ServiceAway:
-        raise NotKnownYet("service-away") from None
+        system: System = "booking" if path.startswith("/booking/") else "claims"
+        raise NotKnownYet("service-away", system=system) from None
 
 
 def _parsed(adapter: TypeAdapter[T], answer: Response, what: str) -> T:

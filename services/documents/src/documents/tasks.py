@@ -63,7 +63,8 @@ async def render_document(context: TaskContext) -> Done:
     try:
         document, issue = await _assembled(asked, resources)
     except clients.NotKnownYet as problem:
-        context.retry(_SOON if context.attempt < _IMPATIENT else _LATER, problem.code)
+        pause = _SOON if context.attempt < _IMPATIENT else _LATER
+        context.retry(pause, problem.code, system=problem.system)
     except SignerDiffers as refused:
         async with context.finish(outcome=refused.code) as session:
             await writing.fail(session, asked.row.id)

@@ -1,5 +1,6 @@
 """Calls to the card provider. A timeout is not a no: what came of it is unknown until it is asked for."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol, Self
 from urllib.parse import quote
@@ -13,6 +14,7 @@ from payment.domain.provider import AnswerUnreadable, ProviderPayment, ProviderS
 _TIMEOUT: Final = httpx.Timeout(5, connect=1)
 _CAP: Final = 20
 _IN_FLIGHT: Final = "request-in-flight"
+_CODE: Final = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 
 
 class OutcomeUnknown(Exception):
@@ -168,7 +170,7 @@ class HttpCardProvider:
         read = _object(answer)
         if answer.is_success:
             return read
-        code = str(read.get("code", "refused"))
+        code = _code_of(read)
         if (
             answer.is_client_error
             and answer.status_code != httpx.codes.TOO_MANY_REQUESTS
@@ -176,6 +178,12 @@ class HttpCardProvider:
         ):
             raise ProviderRefused(code)
         raise OutcomeUnknown(code)
+
+
+def _code_of(answer: Mapping[str, Any]) -> str:
+    """The provider's code of a refusal; it is logged and counted, so nothing but a code passes."""
+    code = answer.get("code", "refused")
+    return code if isinstance(code, str) and _CODE.fullmatch(code) else "unreadable-code"
 
 
 def _object(answer: httpx.Response) -> Mapping[str, Any]:

@@ -70,7 +70,7 @@ async def place_hold(context: TaskContext) -> Done:
     except OutcomeUnknown as unknown:
         async with context.sessions.begin() as session:
             await holds.mark_unknown(session, hold_id)
-        context.retry(_pause(context), str(unknown))
+        context.retry(_pause(context), str(unknown), system="card-provider")
     except ProviderRefused as refused:
         async with context.finish(outcome=refused.code) as session:
             await holds.refuse_hold(session, hold_id, now=context.clock.now())
@@ -143,7 +143,7 @@ async def _asked(
         except ProviderRefused:
             return await instead()
     except OutcomeUnknown as unknown:
-        context.retry(_pause(context), str(unknown))
+        context.retry(_pause(context), str(unknown), system="card-provider")
     except ProviderRefused as refused:
         context.retry(_pause(context), refused.code)
 
@@ -238,7 +238,7 @@ async def save_card(context: TaskContext) -> Done:
             token=order.token, reference=str(card_id), key=f"save:{card_id}"
         )
     except OutcomeUnknown as unknown:
-        context.retry(_pause(context), str(unknown))
+        context.retry(_pause(context), str(unknown), system="card-provider")
     except ProviderRefused as refused:
         async with context.finish(outcome=refused.code) as session:
             await cards.refuse_card(session, card_id)
@@ -258,7 +258,7 @@ async def forget_card(context: TaskContext) -> Done:
     try:
         await _provider(context).forget_card(token)
     except OutcomeUnknown as unknown:
-        context.retry(_pause(context), str(unknown))
+        context.retry(_pause(context), str(unknown), system="card-provider")
     except ProviderRefused as refused:
         if refused.code not in {"not-found", "unknown-token"}:
             context.retry(_pause(context), refused.code)
@@ -290,7 +290,7 @@ async def charge_balance(context: TaskContext) -> Done:
         if seen.status is ProviderStatus.REQUIRES_ACTION:
             seen = await provider.void(seen.id, key=f"void:{balance_id}")
     except OutcomeUnknown as unknown:
-        context.retry(_pause(context), str(unknown))
+        context.retry(_pause(context), str(unknown), system="card-provider")
     except ProviderRefused as refused:
         async with context.finish(outcome=refused.code) as session:
             await balances.refuse_charge(session, balance_id, now=context.clock.now())
@@ -315,7 +315,7 @@ async def refund(context: TaskContext) -> Done:
             key=f"refund:{refund_id}",
         )
     except OutcomeUnknown as unknown:
-        context.retry(_pause(context), str(unknown))
+        context.retry(_pause(context), str(unknown), system="card-provider")
     except ProviderRefused as refused:
         return await _refused_refund(context, order, refused.code)
     async with context.finish() as session:

@@ -26,7 +26,7 @@ def house_of(settings: Settings) -> House:
 async def measure(session: AsyncSession, metrics: Metrics, _: datetime) -> None:
     """How many holds are in each open state."""
     for status, count in (await store.count_holds(session)).items():
-        metrics.set("hold_states", count, state=status.value)
+        metrics.set("holds", count, state=status.value)
 
 
 async def run(

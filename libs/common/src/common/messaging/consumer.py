@@ -16,12 +16,13 @@ from typing import Final
 from aiokafka import TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError
 
+from common import outages
 from common.clock import Clock
 from common.db import Sessions
 from common.events.topics import topics_read_by
 from common.messaging import deadletter
 from common.messaging.delivery import deliver, deliver_batch, park
-from common.messaging.failures import is_infrastructure
+from common.messaging.failures import is_infrastructure, system_of
 from common.messaging.kafka import KafkaLog, Log, LogRecord
 from common.messaging.records import Ending, Outcome, PartitionStopped, Record
 from common.messaging.routes import Routes
@@ -153,7 +154,7 @@ class Consumer:
                 await self._consume(stop)
                 pause = _FIRST_PAUSE
             except* (KafkaError, OSError) as errors:
-                _log.warning("the consumer begins again: %s", _names(errors))
+                outages.report(_log, "kafka", _names(errors), "the consumer begins again")
             self._joined = False
             await _wait(stop, pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
@@ -319,7 +320,7 @@ class Consumer:
             except Exception as error:  # noqa: BLE001  that of a bug is logged, with its stack
                 if is_infrastructure(error):
                     failures += 1
-                    _log.warning("%s waits: %s", record.origin, type(error).__name__)
+                    outages.report(_log, system_of(error), error, f"{record.topic} {record.origin} waits")
                     pause = min(_FIRST_PAUSE * 2 ** (failures - 1), _LONGEST_PAUSE)
                 else:
                     tries += 1
@@ -331,6 +332,10 @@ class Consumer:
             else:
                 self._settle(partition, [raw], [outcome])
                 if outcome.ending is Ending.REJECTED:
+                    where = {"topic": record.topic, "origin": record.origin, "reason": outcome.code}
+                    _log.warning(
+                        "dead letter: %s of %s, %s", record.origin, record.topic, outcome.code, extra=where
+                    )
                     await self._check_parked()
                 return True
 
@@ -394,7 +399,7 @@ class Consumer:
                 await log.commit({each: offset for each, (_, offset) in due.items()})
         except (KafkaError, IllegalStateError, TimeoutError) as error:
             # They are read again and known as duplicates. The next commit carries these offsets too.
-            _log.warning("offsets are not committed: %s", type(error).__name__)
+            outages.report(_log, "kafka", error, "offsets are not committed")
             return False
         for partition, offset in due.values():
             partition.committed = offset
@@ -409,7 +414,7 @@ class Consumer:
             partition.moved_at = asyncio.get_running_loop().time()
         if self._metrics is not None:
             labels = {"topic": where.topic, "partition": str(where.partition)}
-            self._metrics.set("consumer_lag", partition.lag, **labels)
+            self._metrics.set("consumer_lag_records", partition.lag, **labels)
 
     def _reached(self) -> None:
         self._reached_at = asyncio.get_running_loop().time()

@@ -148,7 +148,7 @@ async def redrive(topic: str, key: str, routes: Routes, sessions: Sessions, *, n
     except Exception as error:
         if is_infrastructure(error):
             raise
-        _log.exception("redrive of %s %s failed", topic, key)
+        _log.exception("redrive of a key of %s failed", topic)
         reason = type(error).__name__
     return Redriven(tuple(outcomes), await _left(sessions, topic, key, reason), reason)
 
@@ -209,8 +209,13 @@ def _settle(
 
 
 def _report_hole(record: Record, meta: Meta, metrics: Metrics | None) -> None:
-    """An earlier event of this key has not come; `replay --key` brings it."""
-    _log.warning("hole before %s of %s %s", meta.sequence, record.topic, record.key)
+    """An earlier event of this key has not come; `replay --key` brings it.
+
+    The key may be the id of a patient, so the log names the record by its place in Kafka.
+    """
+    _log.warning(
+        "an event before sequence %s of %s is missing, see %s", meta.sequence, record.topic, record.origin
+    )
     if metrics is not None:
         metrics.count("inbox_gaps_total", topic=record.topic)
 

@@ -2,8 +2,12 @@
 
 from typing import Final
 
+import asyncpg
+from aiokafka.errors import KafkaError
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from common.outages import System
 
 # connection, operator intervention and insufficient resources; serialisation, deadlock, lock not available;
 # a transaction the server ended because it idled
@@ -23,3 +27,16 @@ def is_infrastructure(error: BaseException) -> bool:
         case _:
             state = str(getattr(error, "sqlstate", None) or "")  # asyncpg's own, from a direct connection
             return state in _STATES or (bool(state) and state.startswith(_CLASSES))
+
+
+def system_of(error: BaseException) -> System:
+    """Which outside system failed, as far as the type of the exception says it."""
+    match error:
+        case DBAPIError() | PoolTimeoutError() | asyncpg.PostgresError() | asyncpg.InterfaceError():
+            return "database"
+        case asyncpg.InternalClientError():
+            return "database"
+        case KafkaError():
+            return "kafka"
+        case _:
+            return "another-system"

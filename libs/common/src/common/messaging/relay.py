@@ -13,9 +13,11 @@ from typing import Any, Final
 
 from aiokafka.errors import KafkaError
 
+from common import outages
 from common.clock import Clock
 from common.messaging import connections
 from common.messaging.archive import Archive
+from common.messaging.failures import system_of
 from common.messaging.kafka import producer_options
 from common.messaging.publishing import Published, Publisher
 from common.settings import KafkaSettings, RetentionSettings
@@ -67,7 +69,7 @@ class Relay:
             try:
                 await self._compete(stop)
             except (*connections.LOST, KafkaError, LeadershipLost) as error:
-                _log.warning("the relay begins again: %s", type(error).__name__, exc_info=True)
+                outages.report(_log, system_of(error), error, "the relay begins again")
             if stop.is_set():
                 return
             with contextlib.suppress(TimeoutError):

@@ -9,11 +9,12 @@ from typing import Any, Final
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
+from common import outages
 from common.clock import Clock
 from common.db import Sessions
 from common.messaging import deadletter, housekeeping
 from common.messaging.consumer import Consumer, Limits
-from common.messaging.failures import is_infrastructure
+from common.messaging.failures import is_infrastructure, system_of
 from common.messaging.housekeeping import House
 from common.messaging.relay import Relay
 from common.messaging.routes import Routes
@@ -174,7 +175,7 @@ async def _keep_measuring(
 
 def _report(what: str, error: Exception) -> None:
     if is_infrastructure(error):
-        _log.warning("%s: %s", what, type(error).__name__)
+        outages.report(_log, system_of(error), error, what)
     else:
         _log.error(what, exc_info=error)
 

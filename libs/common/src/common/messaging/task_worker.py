@@ -18,11 +18,11 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import ARRAY, Double, String, bindparam, text
 
-from common import telemetry
+from common import outages, telemetry
 from common.clock import Clock
 from common.db import Sessions
 from common.messaging import connections
-from common.messaging.failures import is_infrastructure
+from common.messaging.failures import is_infrastructure, system_of
 from common.messaging.tasks import (
     FAILED,
     Done,
@@ -121,7 +121,7 @@ class TaskWorker:
                 async with _alive(self._dsn, self._name) as (connection, number):
                     await self._work(connection, number, stop)
             except* connections.LOST as errors:
-                _log.warning("the task worker begins again: %s", type(errors.exceptions[0]).__name__)
+                outages.report(_log, "database", errors.exceptions[0], "the task worker begins again")
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_BACKOFF):
                         await stop.wait()
@@ -156,7 +156,7 @@ class TaskWorker:
         except Exception as error:
             if not is_infrastructure(error):
                 raise
-            _log.warning("no tasks are leased: %s", type(error).__name__)
+            outages.report(_log, "database", error, "no tasks are leased")
             return []
 
     async def _perform(self, leased: Leased) -> None:
@@ -173,7 +173,7 @@ class TaskWorker:
             if not is_infrastructure(error):
                 raise
             # Even the failure could not be recorded; the lease runs out, and the task is done again.
-            _log.warning("the end of %s is not recorded: %s", leased.kind, type(error).__name__)
+            outages.report(_log, "database", error, f"the end of a {leased.kind} is not recorded")
             return
         if self._metrics is not None:
             self._metrics.count("tasks_finished_total", kind=performed.kind, outcome=performed.outcome)
@@ -259,13 +259,15 @@ async def _outcome(context: TaskContext, registered: Registered) -> str:
         _log.warning("the lease of a %s is lost", context.kind)
         return "lease-lost"
     except Retry as error:
+        if error.system is not None:
+            outages.report(_log, error.system, error.reason, f"a {context.kind} waits")
         return await _again(context, registered, error)
     except Exception as error:  # noqa: BLE001  that of a bug is logged, with its stack
         if context.recorded is not None:
             _log.exception("a %s failed after its end was recorded", context.kind)
             return context.recorded.code
         if is_infrastructure(error):
-            _log.warning("a %s waits: %s", context.kind, type(error).__name__)
+            outages.report(_log, system_of(error), error, f"a {context.kind} waits")
         else:
             _log.exception("a %s failed, attempt %s", context.kind, context.attempt)
         delay = registered.retries.after(context.attempt)

@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 from common.clock import Clock
 from common.db import Sessions
 from common.messaging.tables import TaskRow
+from common.outages import System
 from common.transaction import Cause, notes_of
 
 DONE_CODE: Final = "done"
@@ -155,10 +156,11 @@ DONE: Final = Done()
 class Retry(Exception):
     """Raised by `context.retry`: this attempt led nowhere, the next one follows after a given time."""
 
-    def __init__(self, after: timedelta, reason: str) -> None:
+    def __init__(self, after: timedelta, reason: str, system: System | None = None) -> None:
         super().__init__(reason)
         self.after = after
         self.reason = reason
+        self.system = system
 
 
 class LeaseLost(Exception):
@@ -202,9 +204,12 @@ class TaskContext:
         self._again_at = due_at
         return Done(again_at=due_at)
 
-    def retry(self, after: timedelta, reason: str) -> NoReturn:
-        """Ends this attempt; `reason` is a code, it is listed and counted."""
-        raise Retry(after, reason)
+    def retry(self, after: timedelta, reason: str, *, system: System | None = None) -> NoReturn:
+        """Ends this attempt; `reason` is a code, it is listed and counted.
+
+        `system` is the outside system that failed, if one did: it is warned about, once a minute.
+        """
+        raise Retry(after, reason, system)
 
     async def record(self, session: AsyncSession, done: Done) -> None:
         about = {"kind": self.kind, "key": self.key, "token": self.token}

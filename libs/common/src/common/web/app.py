@@ -1,15 +1,18 @@
 """The HTTP application every service starts from: edge, problems, health, metrics, its OpenAPI document."""
 
 import asyncio
+import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from http import HTTPStatus
 from time import perf_counter
 from typing import Any, Final
 from uuid import uuid4
 
 from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.telemetry import TelemetryConfig
 from pydantic import AwareDatetime
 from sqlalchemy import text
 from starlette.exceptions import HTTPException
@@ -22,7 +25,7 @@ from common.settings import Environment
 from common.telemetry import Metrics
 from common.wake import Changes, Wake
 from common.web import openapi, problems
-from common.web.auth import Verifier
+from common.web.auth import Caller, Verifier
 from common.web.problems import Problem
 from common.web.progress import Progress
 from common.web.rights import Rights
@@ -33,7 +36,20 @@ MAX_BODY_BYTES: Final = 256 * 1024
 _READY_SECONDS: Final = 1.0
 _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 
+_PROBES: Final = frozenset({"read_live", "read_ready", "read_metrics"})  # asked every few seconds
+
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+# FastAPI would export the path and the query of each request, with ids and codes. Edge makes the spans.
+_NO_TELEMETRY: Final[TelemetryConfig] = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
+
+_log: Final = logging.getLogger(__name__)
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 Check = Callable[[], Awaitable[list[str]]]
@@ -125,6 +141,7 @@ def _app(
         separate_input_output_schemas=False,
         generate_unique_id_function=lambda route: route.name,
         lifespan=_lifespan,
+        telemetry=_NO_TELEMETRY,
     )
     app.state.service = service
     app.state.metrics = Metrics(service)
@@ -174,7 +191,7 @@ def _include_operations(
 
 
 class Edge:
-    """Outermost of our code: request id, trace, body size, metrics, and 500 for what nobody expected."""
+    """Outermost of our code: request id, trace, body size, metrics, one log line, 500 for the unexpected."""
 
     def __init__(self, inner: ASGIApp, state: Any) -> None:
         self._inner = inner
@@ -191,19 +208,46 @@ class Edge:
         bound = telemetry.bind(service=self._service, request_id=exchange.request_id)
         self._in_flight += 1
         began = perf_counter()
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        attributes = {"http.request.method": method, "request_id": exchange.request_id}
         try:
-            with telemetry.span(f"{scope['method']} {self._service}", kind="server", parent=exchange.traced):
-                await exchange.run(self._inner)
+            with telemetry.span(
+                f"{method} {self._service}", kind="server", parent=exchange.traced, attributes=attributes
+            ):
+                try:
+                    await exchange.run(self._inner)
+                finally:
+                    self._tell(scope, method, exchange.status, perf_counter() - began)
         finally:
             telemetry.unbind(bound)
             self._in_flight -= 1
-            self._measure(scope, exchange.status, perf_counter() - began)
 
-    def _measure(self, scope: Scope, status: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "name", "none")  # never the path: it holds ids
-        method = scope["method"] if scope["method"] in _METHODS else "other"
-        self._metrics.count("http_requests_total", method=method, route=route, status=str(status))
-        self._metrics.observe("http_request_seconds", seconds, method=method, route=route)
+    def _tell(self, scope: Scope, method: str, status: int, seconds: float) -> None:
+        """Metrics, log line and span of a request: by the template of its route, for the path holds ids."""
+        route = scope.get("route")
+        name, template = getattr(route, "name", "none"), getattr(route, "path", "none")
+        self._metrics.count("http_requests_total", method=method, route=name, status=str(status))
+        self._metrics.observe("http_request_seconds", seconds, method=method, route=name)
+        telemetry.describe_span(
+            name=f"{method} {template}",
+            failed=status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == 0,
+            **{"http.route": template, "http.response.status_code": status},
+        )
+        caller: Caller | None = scope.get("caller")
+        _log.log(
+            logging.DEBUG if name in _PROBES else logging.INFO,
+            "%s %s %s",
+            method,
+            template,
+            status,
+            extra={
+                "method": method,
+                "route": template,
+                "status": status,
+                "ms": round(seconds * 1000, 1),
+                "caller": "+".join(sorted(caller.roles)) or "none" if caller else "nobody",
+            },
+        )
 
 
 class _Exchange:

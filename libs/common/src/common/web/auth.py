@@ -19,6 +19,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import KeySet
 
+from common import outages
 from common.clock import wall
 from common.settings import TokenSettings
 from common.web.problems import Problem
@@ -165,7 +166,7 @@ class Verifier:
                 answer.raise_for_status()
                 keys = KeySet.import_key_set(answer.json()).keys
             except (httpx.HTTPError, JoseError, ValueError, KeyError, TypeError) as error:
-                _log.warning("the issuer's keys cannot be read: %s", type(error).__name__)
+                outages.report(_log, "issuer", error, "the signing keys cannot be fetched")
                 self._tried_at = now - _REFETCH_SECONDS + 1  # an issuer that starts is asked again soon
                 if not self._keys:
                     raise _issuer_away() from None

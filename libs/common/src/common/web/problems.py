@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Match
 from starlette.types import Scope
 
+from common import outages
 from common.errors import DomainError, Refusal
 from common.web.problem_catalogue import Language, preferred, title_of
 
@@ -272,7 +273,7 @@ async def _on_database_error(request: Request, error: Exception) -> Response:
     away = isinstance(error, (exc.TimeoutError, ConnectionError, TimeoutError, asyncpg.InterfaceError))
     away = away or getattr(error, "connection_invalidated", False) or (state or "").startswith("08")
     if away or state in _BUSY:
-        _log.warning("database busy or away: %s %s", type(error).__name__, state)
+        outages.report(_log, "database", state or error, "a request is answered with 503")
         return response(
             request.scope,
             Problem(503, "database-busy", "Nothing was done; try again.", headers={"Retry-After": "1"}),

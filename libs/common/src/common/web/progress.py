@@ -19,6 +19,7 @@ from fastapi import Depends, Request
 from fastapi.responses import Response, StreamingResponse
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from common import outages
 from common.db import Sessions
 from common.messaging import history
 from common.messaging.failures import is_infrastructure
@@ -111,7 +112,7 @@ class Progress:
             except Exception as error:
                 if not is_infrastructure(error):
                     raise
-                _log.warning("streams are not checked for lost notifications: %s", type(error).__name__)
+                outages.report(_log, "database", error, "streams are not checked for lost notifications")
 
     async def _sweep(self) -> None:
         seen = self.changes.of_facts()

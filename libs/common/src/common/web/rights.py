@@ -14,6 +14,7 @@ from sqlalchemy import TextClause, delete, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from common import outages
 from common.clock import wall
 from common.errors import DomainError, Refusal
 from common.events.base import Event
@@ -164,7 +165,7 @@ class GrantedRights:
             answer.raise_for_status()
             allowed = _Answer.model_validate_json(answer.content).allowed
         except (ServiceAway, Problem, ValidationError, httpx.HTTPStatusError) as error:
-            _log.warning("booking did not say who may see it: %s", type(error).__name__)
+            outages.report(_log, "booking", error, "booking did not say who may see a patient")
             # nobody knows yet: the grant comes by event, or booking answers the next time
             raise NotSeen("nothing is known of it yet", retry_after=_LATER_SECONDS) from error
         if allowed:

@@ -10,6 +10,7 @@ from typing import Final
 import asyncpg
 
 from booking import hot
+from common import outages
 from common.db import Direct
 
 _EVERY_SECONDS: Final = 1.0
@@ -37,7 +38,7 @@ async def watched(backlog: Backlog, direct: Direct) -> AsyncIterator[None]:
             try:
                 await backlog.look(direct)
             except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-                _log.warning("the backlog cannot be counted: %s", type(error).__name__)
+                outages.report(_log, "database", error, "the backlog cannot be counted")
 
     async with asyncio.TaskGroup() as group:
         watching = group.create_task(watch())
