@@ -63,4 +63,5 @@ async def test_a_type_nobody_here_reads_is_marked_and_passes_by(sessions, left_b
 
 async def test_a_hole_is_reported(sessions, caplog) -> None:
     assert await deliver(record(EVENT, sequence=2), routes, sessions, now=NOW) == APPLIED
-    assert "hole before 2 of payment.appointment" in caplog.text
+    assert "an event before sequence 2 of payment.appointment is missing" in caplog.text
+    assert str(EVENT.appointment_id) not in caplog.text, "a key may be the id of a patient"
