@@ -12,15 +12,15 @@ SEED ?= 1
 BIN := .venv/bin
 MEMBERS := libs/common services/booking services/payment services/claims services/documents deploy/simulators deploy/local
 MANIFESTS := pyproject.toml $(MEMBERS:%=%/pyproject.toml)
-SOURCES := $(wildcard libs services deploy tools bench tests .ci)
-TYPED := $(wildcard $(MEMBERS:%=%/src) tools bench tests/support .ci)
+SOURCES := $(wildcard libs services deploy tools bench tests)
+TYPED := $(wildcard $(MEMBERS:%=%/src) tools bench tests/support)
 # ONCE=0 means no, like an empty one
 on = $(filter-out 0 no false,$($(1)))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup lock fmt lint types imports contracts migrations contracts-lint rules check test run bench docs release migrate migration \
-	drill documents-check fuzz clients examples contract-stage clean
+	drill documents-check image-check fuzz clients examples contract-stage clean
 
 help:  ## this list
 	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
@@ -42,6 +42,9 @@ drill: .state/setup  ## kills the running platform N times at points that SEED p
 
 documents-check: .state/setup  ## mentions, PDF/A, PDF/UA, signature and QR code of every document of the journeys
 	@$(BIN)/python -m local.documents_check $(ARGS)
+
+image-check: .state/setup  ## the image of every service, or of S=booking, built and run as deploy/Dockerfile says, without Docker
+	@for service in $(or $(S),booking payment claims documents); do $(BIN)/python -m tools.image $$service || exit 1; done
 
 fuzz: .state/setup build/fuzz/.ready  ## schemathesis on every service with tokens of every role; SEED=n, ARGS=--deep tries more
 	@$(BIN)/python -m tools.fuzz --seed $(SEED) $(ARGS)

@@ -13,6 +13,7 @@ import yaml
 from common.events.topics import SERVICES
 from common.process import parser
 from common.settings import PostgresSettings
+from tools.image.dockerfile import Dockerfile
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
@@ -98,6 +99,33 @@ def test_a_deployment_starts_a_role_and_asks_the_right_port(path: Path, role: st
         assert asked == {"path": f"/{service}/health/{path_of}", "port": port["name"]}
     assert pod["spec"]["terminationGracePeriodSeconds"] > DRAIN_SECONDS
     assert deployment["spec"]["selector"]["matchLabels"] == pod["metadata"]["labels"]
+
+
+@pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("role", ROLES)
+def test_a_pod_has_a_read_only_root_and_a_folder_for_temporary_files(path: Path, role: str) -> None:
+    pod = of_kind(path, "Deployment")[f"{path.stem}-{role}"]["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+    image = Dockerfile.read((DEPLOY / "Dockerfile").read_text(encoding="utf-8"), {"SERVICE": path.stem})
+    uid, gid = map(int, image.user.split(":"))
+
+    assert container["securityContext"]["readOnlyRootFilesystem"]
+    assert pod["securityContext"] == {"runAsUser": uid, "runAsGroup": gid, "fsGroup": gid}
+    given = {each["mountPath"]: each["name"] for each in container["volumeMounts"]}
+    assert set(given.values()) == {each["name"] for each in pod["volumes"]}
+    assert {"name": given[image.environment["TMPDIR"]], "emptyDir": {}} in pod["volumes"]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_compose_gives_a_read_only_root_and_the_image_s_volumes(service: str) -> None:
+    image = Dockerfile.read((DEPLOY / "Dockerfile").read_text(encoding="utf-8"), {"SERVICE": service})
+    for role in ROLES:
+        part = COMPOSE["services"][f"{service}-{role}"]
+        mounted = {each.split(":")[1] for each in part.get("volumes", [])} | set(part["tmpfs"])
+
+        assert part["read_only"]
+        assert mounted <= set(image.volumes)
+        assert image.environment["TMPDIR"] in mounted
 
 
 @pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.stem)
