@@ -2,8 +2,13 @@
 
 import httpx
 import pytest
+from sqlalchemy import update
 
+from common.messaging.tables import TaskRow
 from documents.domain.assembly import SignerDiffers
+from documents.rendering import renderer
+from documents.rendering.render import render
+from documents.rendering.samples import samples
 from support.documents import (
     COLLEAGUE,
     DRUG,
@@ -94,6 +99,74 @@ async def test_what_a_pharmacist_could_not_use_is_refused(world, client, visit, 
     assert await world.work() == []
 
 
+@pytest.mark.parametrize(
+    ("text", "character"),
+    [
+        ("1\ufe0f\u20e3 comprimé", "U+FE0F (VARIATION SELECTOR-16)"),
+        ("\U0001f468\u200d\U0001f469\u200d\U0001f467", "U+1F468 (MAN)"),
+        ("\u202e01 comprimés", "U+202E (RIGHT-TO-LEFT OVERRIDE)"),
+        ("1 comprimé\x00", "U+0000"),
+        ("1 comprimé\x1b[2J", "U+001B"),
+        ("mor\u00adphine", "U+00AD (SOFT HYPHEN)"),
+        ("1\u200bcomprimé", "U+200B (ZERO WIDTH SPACE)"),
+        ("1 片", "U+7247 (CJK UNIFIED IDEOGRAPH-7247)"),
+        ("\ue000", "U+E000"),
+    ],
+)
+@pytest.mark.parametrize("field", ["label", "dosage", "inn"])
+async def test_a_character_that_no_paper_shows_is_refused_with_its_field(
+    world, client, visit, field, text, character
+) -> None:
+    answer = await _post(client, visit, {"folder": "drugs", "lines": [DRUG | {field: text}]})
+
+    [error] = answer.json()["errors"]
+    assert (answer.status_code, error["code"]) == (422, "character-not-printable")
+    assert error["pointer"] == f"/body/lines/0/{field}"
+    assert character in error["detail"]
+    assert await world.work() == []
+
+
+async def test_letters_come_composed_and_line_ends_of_one_kind(world, client, visit) -> None:
+    lines = [DRUG | {"dosage": "1 comprime\u0301 le matin\r\n2 le soir\tau coucher"}]
+    asked = await _post(client, visit, {"folder": "drugs", "lines": lines})
+
+    [performed] = await world.work()
+
+    read = await client.get(f"/documents/{asked.json()['id']}", headers=PATIENT)
+    assert (performed.outcome, read.json()["status"], read.json()["failure"]) == ("done", "issued", None)
+
+
+async def test_a_paper_that_would_say_something_else_fails_with_its_reason(
+    world, client, visit, monkeypatch
+) -> None:
+    asked = await _post(client, visit, PRESCRIPTION)
+    other = samples()["prescription-other"]
+    monkeypatch.setattr(renderer, "render", lambda *_: render(other))
+
+    [performed] = await world.work()
+
+    read = (await client.get(f"/documents/{asked.json()['id']}", headers=PATIENT)).json()
+    assert (read["status"], read["failure"]) == ("failed", "text-differs-from-data")
+    assert performed.outcome == "text-differs-from-data"
+    assert await world.published(visit.appointment_id) == []
+
+
+async def test_a_document_that_is_given_up_says_so(world, client, visit, monkeypatch) -> None:
+    asked = await _post(client, visit, PRESCRIPTION)
+
+    def broken(*_: object) -> bytes:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(renderer, "render", broken)
+    async with world.sessions.begin() as session:
+        await session.execute(update(TaskRow).values(attempt=299))
+    [performed] = await world.work()
+
+    read = (await client.get(f"/documents/{asked.json()['id']}", headers=PATIENT)).json()
+    assert (read["status"], read["failure"]) == ("failed", "given-up")
+    assert performed.outcome == "failed"
+
+
 async def test_a_psychologist_prescribes_nothing_and_reports(world, client) -> None:
     facts = Facts(profession="psychologist")
     await world.hear(*facts.rights(), facts.requested(), facts.started())
@@ -139,6 +212,7 @@ async def test_somebody_elses_number_signs_nothing(world, client, visit) -> None
 
     answer = await client.get(f"/documents/{asked.json()['id']}", headers=PATIENT)
     assert (performed.outcome, answer.json()["status"]) == (SignerDiffers.code, "failed")
+    assert answer.json()["failure"] == SignerDiffers.code
     assert await world.published(visit.appointment_id) == []
 
 

@@ -125,15 +125,21 @@ def test_what_people_write_is_text_and_never_markup(tmp_path) -> None:
     )
 
 
-@needs_pdftotext
-def test_what_the_font_does_not_have_stands_as_its_code_point(tmp_path) -> None:
-    prescription = SAMPLES["prescription-imaging"]
+@pytest.mark.parametrize(
+    "text", ["1\ufe0f\u20e3 comprimé", "\U0001f468\u200d\U0001f469", "张伟", "\x07", "\ue000"]
+)
+def test_a_text_that_the_fonts_cannot_draw_fails_and_leaves_the_next_document_untouched(text) -> None:
+    prescription = SAMPLES["prescription-drugs"]
     assert isinstance(prescription, Prescription)
-    odd = replace(prescription.lines[0], text="张伟 \0\x07 \U0001f600 Đặng →")
+    before = render(prescription)
+    odd = replace(prescription, lines=(replace(prescription.lines[0], dosage=text),))
 
-    assert "[U+5F20][U+4F1F] [U+0000][U+0007] [U+1F600] Đặng →" in text_of(
-        replace(prescription, lines=(odd,)), tmp_path
-    )
+    with pytest.raises(RenderFailed) as failed:
+        render(odd)
+
+    assert failed.value.code == "text-not-drawable"
+    assert text not in str(failed.value)
+    assert render(prescription) == before
 
 
 def test_a_failure_of_the_compiler_repeats_nothing_of_the_document(monkeypatch) -> None:

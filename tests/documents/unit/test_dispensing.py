@@ -1,10 +1,11 @@
 """How often a pharmacy may hand something out."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
 
-from documents.domain.content import DrugLine, Folder
+from documents.domain.content import DrugLine, Folder, in_printed_order
 from documents.domain.dispensing import (
     LineLeft,
     NotDispensable,
@@ -56,3 +57,10 @@ def test_first_within_three_months_and_all_within_a_year(days, earlier, right) -
     else:
         with pytest.raises(PrescriptionExpired):
             _dispense(2, earlier=earlier, days=days)
+
+
+def test_lines_are_numbered_as_the_paper_prints_them() -> None:
+    lines = [replace(ONCE, label=str(place), related_to_ald=place in (2, 4)) for place in range(1, 6)]
+
+    assert [line.label for line in in_printed_order(lines)] == ["2", "4", "1", "3", "5"]
+    assert in_printed_order(in_printed_order(lines)) == in_printed_order(lines)

@@ -72,6 +72,33 @@ def test_no_lines_are_no_prescription() -> None:
 
 
 @pytest.mark.parametrize(
+    "line",
+    [
+        replace(DRUG, dosage="morphine 10 mg, 1 comprimé"),
+        replace(DRUG, inn="MORPHINE (sulfate)"),
+        replace(DRUG, label="Mor\u00adphine"),
+        replace(DRUG, label="mor\u200bphine 10 mg"),
+        replace(DRUG, label="M.O.R.P.H.I.N.E"),
+        replace(DRUG, label="\uff4d\uff4f\uff52\uff50\uff48\uff49\uff4e\uff45"),  # full width
+        replace(DRUG, label="m\u03bfrphine"),  # a Greek omicron
+        replace(DRUG, label="\u043c\u043erphine oxyc\u043edone"),  # Cyrillic letters
+        replace(DRUG, label="Trama-dol 50 mg"),
+        replace(DRUG, label="TRAMÁDOL"),
+    ],
+)
+def test_a_secure_drug_is_found_in_every_text_and_spelling_of_a_line(line) -> None:
+    with pytest.raises(SecurePrescriptionRequired, match="line 1"):
+        check([line], folder=Folder.DRUGS, profession="physician")
+
+
+@pytest.mark.parametrize("text", ["tramadol 50 mg", "Skenan LP 10"])
+def test_a_secure_drug_is_found_in_the_texts_of_devices_and_free_lines(text) -> None:
+    for line in (replace(DEVICE, conditions=text), replace(EXAM, indication=text), replace(EXAM, text=text)):
+        with pytest.raises(SecurePrescriptionRequired):
+            check([line], folder=Folder.OTHER, profession="physician")
+
+
+@pytest.mark.parametrize(
     "named",
     [
         "Tramadol 50 mg",

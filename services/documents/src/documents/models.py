@@ -55,6 +55,7 @@ class Document(Base):
     kind: Mapped[Kind]
     folder: Mapped[Folder | None]
     status: Mapped[DocumentStatus]
+    failure: Mapped[str | None] = mapped_column(String(64))  # coded: why it failed
     revision: Mapped[int | None] = mapped_column(Integer)  # of the price a billing document states
     signer_rpps: Mapped[str | None] = mapped_column(String(11))  # who wrote it; none: the platform
     content: Mapped[bytes | None]  # sealed

@@ -6,6 +6,8 @@ from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID, uuid4
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from common.crypto import Keyring
 from common.messaging.tasks import DONE, Backoff, Done, TaskContext, Tasks
 from common.money import Cents
@@ -17,6 +19,8 @@ from documents.domain.numbers import content_hash
 from documents.domain.sources import Charged, Identity, KnownInsured
 from documents.domain.visits import DocumentStatus
 from documents.models import Document
+from documents.rendering.read_back import TextDiffers
+from documents.rendering.render import RenderFailed
 from documents.rendering.renderer import Renderer
 from documents.rendering.view import practitioner_name
 from documents.storage import Storage
@@ -53,7 +57,11 @@ class _Asked:
     paid_cents: Cents
 
 
-@tasks.on(RENDER, lease=timedelta(seconds=60), retries=_RETRIES)
+async def _given_up(session: AsyncSession, key: str, _reason: str) -> None:
+    await writing.fail(session, UUID(key), failure="given-up")
+
+
+@tasks.on(RENDER, lease=timedelta(seconds=60), retries=_RETRIES, given_up=_given_up)
 async def render_document(context: TaskContext) -> Done:
     """From what is known to an issued file. A failed attempt leaves at most an object nobody names."""
     resources: Resources = context.resources
@@ -62,14 +70,14 @@ async def render_document(context: TaskContext) -> Done:
         return DONE
     try:
         document, issue = await _assembled(asked, resources)
+        pdf = await resources.renderer.render_and_sign(document, now=context.clock.now())
+    except (SignerDiffers, RenderFailed, TextDiffers) as refused:
+        return await _failed(context, asked.row, refused.code)
     except clients.NotKnownYet as problem:
         pause = _SOON if context.attempt < _IMPATIENT else _LATER
         context.retry(pause, problem.code, system=problem.system)
-    except SignerDiffers as refused:
-        async with context.finish(outcome=refused.code) as session:
-            await writing.fail(session, asked.row.id)
-        return DONE
-    pdf = await resources.renderer.render_and_sign(document, now=context.clock.now())
+    except ValueError:  # a document may not state such values
+        return await _failed(context, asked.row, "values-impossible")
     key = await _stored(context, resources, asked.row, pdf)
     drawn = writing.Drawn(
         issue=issue,
@@ -81,6 +89,12 @@ async def render_document(context: TaskContext) -> Done:
     )
     async with context.finish() as session:
         await writing.issue(session, resources.keyring, asked.row.id, drawn, now=context.clock.now())
+    return DONE
+
+
+async def _failed(context: TaskContext, row: Document, failure: str) -> Done:
+    async with context.finish(outcome=failure) as session:
+        await writing.fail(session, row.id, failure=failure)
     return DONE
 
 

@@ -278,7 +278,7 @@ async def _outcome(context: TaskContext, registered: Registered) -> str:
 async def _again(context: TaskContext, registered: Registered, failed: Retry) -> str:
     if context.attempt >= registered.retries.attempts:
         _log.error("a %s is given up after %s attempts: %s", context.kind, context.attempt, failed.reason)
-        await context.give_up(failed.reason)
+        await context.give_up(failed.reason, registered.given_up)
         return FAILED
     due_at = context.clock.now() + failed.after
     await context.postpone(due_at=due_at, attempt=context.attempt, reason=failed.reason)

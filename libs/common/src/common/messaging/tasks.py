@@ -229,7 +229,7 @@ class TaskContext:
                 _POSTPONE, {**about, "due_at": due_at, "attempt": attempt, "reason": reason}
             )
 
-    async def give_up(self, reason: str) -> None:
+    async def give_up(self, reason: str, given_up: "GivenUp | None" = None) -> None:
         """No attempt is left: the task is `failed`, with the reason of its last attempt."""
         about = {"kind": self.kind, "key": self.key, "token": self.token}
         async with self.sessions.begin() as session:
@@ -237,9 +237,13 @@ class TaskContext:
             if ended is not None:
                 row = await session.get_one(TaskRow, (self.kind, self.key))
                 row.reason = reason
+                if given_up is not None:
+                    await given_up(session, self.key, reason)
 
 
 TaskHandler = Callable[[TaskContext], Awaitable[Done]]
+# (session, key of the task, reason of its last attempt): writes what the caller who waits will read
+GivenUp = Callable[[AsyncSession, str, str], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +251,7 @@ class Registered:
     handler: TaskHandler
     lease: timedelta
     retries: Backoff
+    given_up: GivenUp | None
 
 
 @dataclass(slots=True)
@@ -256,14 +261,22 @@ class Tasks:
     by_kind: dict[str, Registered] = field(default_factory=dict)
 
     def on(
-        self, kind: str, *, lease: timedelta = timedelta(seconds=30), retries: Backoff | None = None
+        self,
+        kind: str,
+        *,
+        lease: timedelta = timedelta(seconds=30),
+        retries: Backoff | None = None,
+        given_up: GivenUp | None = None,
     ) -> Callable[[TaskHandler], TaskHandler]:
-        """`lease` is also the longest one attempt may take: then it is cancelled and tried again."""
+        """`lease` is also the longest one attempt may take: then it is cancelled and tried again.
+
+        `given_up` runs in the transaction that fails a task for which no attempt is left.
+        """
 
         def register(handler: TaskHandler) -> TaskHandler:
             if kind in self.by_kind:
                 raise ValueError(f"two handlers for {kind}")
-            self.by_kind[kind] = Registered(handler, lease, retries or Backoff())
+            self.by_kind[kind] = Registered(handler, lease, retries or Backoff(), given_up)
             return handler
 
         return register

@@ -18,6 +18,7 @@ from starlette.types import Scope
 
 from common import outages
 from common.errors import DomainError, Refusal
+from common.printable import LINES, ONE_LINE, composed, named, unprintable
 from common.web.problem_catalogue import Language, preferred, title_of
 
 STATUS: Final = {Refusal.NOT_FOUND: 404, Refusal.CONFLICT: 409, Refusal.INVALID: 422, Refusal.FORBIDDEN: 403}
@@ -199,7 +200,7 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
     errors = [
         {
             "pointer": _pointer(_in_request(each, error.body)),
-            "code": each["type"].replace("_", "-"),
+            "code": _code(each),
             "detail": _said(each),
         }
         for each in found
@@ -249,9 +250,27 @@ def _pointer(location: Sequence[int | str]) -> str:
     )
 
 
+def _unprintable(error: Mapping[str, Any]) -> str | None:
+    """The character for which a printed text is refused, if that is the reason."""
+    pattern = error.get("ctx", {}).get("pattern")
+    if error["type"] != "string_pattern_mismatch" or pattern not in (ONE_LINE, LINES):
+        return None
+    return unprintable(composed(error["input"]), pattern=pattern)
+
+
+def _code(error: Mapping[str, Any]) -> str:
+    if _unprintable(error) is not None:
+        return "character-not-printable"
+    code: str = error["type"].replace("_", "-")
+    return code
+
+
 def _said(error: Mapping[str, Any]) -> str:
     """Pydantic's sentence without what it quotes of the input."""
     message: str = error["msg"]
+    character = _unprintable(error)
+    if character is not None:
+        return f"No document can show the character {named(character)}."
     if error["type"] == "union_tag_invalid":
         return f"{error['ctx']['discriminator']} should be one of {error['ctx']['expected_tags']}"
     if error["type"].endswith(("_parsing", "_from_date_parsing", "_inexact")):

@@ -6,6 +6,10 @@ from typing import Annotated, Any, cast
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from common.printable import LINES, ONE_LINE, composed
+
+__all__ = ["LINES", "ONE_LINE", "In", "Out", "PersonName", "QueryDate", "QueryTime"]
+
 _STRICT = frozenset({"int", "bool", "float"})
 _TIMES = frozenset({"datetime", "date", "time", "timedelta"})
 _LEFT_ALONE = frozenset({"metadata", "serialization", "ref", "cls", "config"})
@@ -17,9 +21,13 @@ def _rewritten(node: Any, *, incoming: bool) -> Any:
         return [_rewritten(each, incoming=incoming) for each in node]
     if isinstance(node, tuple):
         return tuple(_rewritten(each, incoming=incoming) for each in node)
-    if not isinstance(node, dict):
-        return node
+    return _leaf(node, incoming=incoming) if isinstance(node, dict) else node
+
+
+def _leaf(node: dict[str, Any], *, incoming: bool) -> Any:
     kind = node.get("type")
+    if kind == "str" and incoming and "pattern" in node:
+        return core_schema.no_info_before_validator_function(_composed, cast("CoreSchema", node))
     if isinstance(kind, str) and kind in _STRICT and "ref" not in node:
         return {**node, "strict": True} if incoming else node
     if isinstance(kind, str) and kind in _TIMES:
@@ -41,6 +49,10 @@ def _time(node: dict[str, Any], *, incoming: bool) -> CoreSchema:
     return schema
 
 
+def _composed(value: Any) -> Any:
+    return composed(value) if isinstance(value, str) else value
+
+
 def _in_utc(value: datetime) -> datetime:
     return value.astimezone(UTC)
 
@@ -57,8 +69,6 @@ def _written_as_text(value: Any) -> Any:
 
 
 # Escapes stay escapes: the patterns stand in generated code of other languages.
-# Without control characters, which no page and no document can show.
-ONE_LINE = r"^[^\u0000-\u001f\u007f-\u009f]*$"
 # Names of people in the letters of French civil status.
 _LETTERS = r"A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u1e00-\u1eff"
 _MARKS = r"\u0300-\u036f'\u2019. -"

@@ -8,14 +8,14 @@ from uuid import UUID
 from pydantic import Field
 from typing_extensions import TypeAliasType
 
-from common.web.schemas import In, Out
+from common.web.schemas import LINES, ONE_LINE, In, Out
 from documents.domain.content import Folder, Kind, Substitution
 from documents.domain.dispensing import LineLeft
 from documents.domain.prescribing import MOST_CHARACTERS, MOST_DAYS, MOST_LINES, MOST_RENEWALS
 from documents.domain.visits import DocumentStatus
 from documents.models import Dispensation, Document
 
-Words = Annotated[str, Field(min_length=1, max_length=MOST_CHARACTERS)]
+Words = Annotated[str, Field(min_length=1, max_length=MOST_CHARACTERS, pattern=LINES)]
 Renewals = Annotated[int, Field(ge=0, le=MOST_RENEWALS)]
 Days = Annotated[int, Field(ge=1, le=MOST_DAYS)]
 
@@ -72,17 +72,24 @@ class PrescriptionCreate(In):
 
 
 class ReportSectionCreate(In):
-    title: Annotated[str, Field(min_length=1, max_length=200)]
-    text: Annotated[str, Field(min_length=1, max_length=20_000)]
+    title: Annotated[str, Field(min_length=1, max_length=200, pattern=ONE_LINE)]
+    text: Annotated[str, Field(min_length=1, max_length=20_000, pattern=LINES)]
 
 
 class ReportCreate(In):
-    reason: Annotated[str, Field(min_length=1, max_length=500)] | None = None
+    reason: Annotated[str, Field(min_length=1, max_length=500, pattern=LINES)] | None = None
     sections: Annotated[list[ReportSectionCreate], Field(min_length=1, max_length=20)]
-    regular_doctor_name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    regular_doctor_name: Annotated[str, Field(min_length=1, max_length=200, pattern=ONE_LINE)] | None = None
 
     def content(self) -> dict[str, Any]:
         return self.model_dump(mode="json")
+
+
+_FAILURE = (
+    "Why a `failed` document was never issued: `signer-differs`, `text-not-drawable` or "
+    "`text-differs-from-data` (the paper would not say what was written), `values-impossible`, or `given-up` "
+    "after many attempts. More may come."
+)
 
 
 class VerificationAccess(Out):
@@ -100,6 +107,7 @@ class DocumentRead(Out):
     kind: Kind
     folder: Folder | None
     status: DocumentStatus
+    failure: Annotated[str | None, Field(description=_FAILURE)]
     created_at: datetime
     issued_at: datetime | None
     withdrawn_at: datetime | None
@@ -121,6 +129,7 @@ class DocumentRead(Out):
             kind=row.kind,
             folder=row.folder,
             status=row.status,
+            failure=row.failure,
             created_at=row.created_at,
             issued_at=row.issued_at,
             withdrawn_at=row.withdrawn_at,

@@ -3,6 +3,7 @@
 All amounts are integer cents of euros; instants are aware, days are plain dates of the place of care.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
@@ -156,6 +157,11 @@ class FreeLine:
 Line: TypeAlias = DrugLine | DeviceLine | FreeLine
 
 
+def in_printed_order(lines: Sequence[Line]) -> tuple[Line, ...]:
+    """On paper, lines for the long-term illness stand first; within a zone the prescriber's order holds."""
+    return tuple(sorted(lines, key=lambda line: not line.related_to_ald))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prescription:
     issue: Issue
@@ -169,6 +175,11 @@ class Prescription:
     def two_zones(self) -> bool:
         """Whether the lines must be split: one of them treats a long-term condition paid at 100 %."""
         return any(line.related_to_ald for line in self.lines)
+
+    @property
+    def printed_lines(self) -> tuple[Line, ...]:
+        """The lines in the order of their printed numbers, which count from 1."""
+        return in_printed_order(self.lines)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

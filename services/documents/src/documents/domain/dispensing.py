@@ -48,6 +48,8 @@ def dispense(
 ) -> Sequence[LineLeft]:
     """The state of every line after handing out `positions` (from 1), `earlier` being those of former visits.
 
+    `lines` are in the order of their printed numbers: a pharmacist names the numbers on the paper.
+
     Raises NotDispensable, NothingLeftToDispense or PrescriptionExpired.
     """
     if not positions or not all(1 <= position <= len(lines) for position in positions):

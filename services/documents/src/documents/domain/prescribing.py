@@ -3,10 +3,13 @@
 import re
 import tomllib
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from functools import cache
 from importlib.resources import files
 from typing import Any, ClassVar, Final
+
+from anyascii import anyascii
 
 from common.errors import DomainError, Refusal
 from documents.domain.content import DeviceLine, DrugLine, Folder, FreeLine, Line
@@ -15,6 +18,8 @@ MOST_RENEWALS: Final = 12
 MOST_DAYS: Final = 366
 MOST_LINES: Final = 40
 MOST_CHARACTERS: Final = 2000
+_INVISIBLE: Final = frozenset({"Cf", "Cc", "Mn", "Me"})
+_LONG_WORD: Final = 7
 _CIP13: Final = re.compile(r"34009[0-9]{8}")
 _LPP: Final = re.compile(r"[0-9A-Z]{1,13}")
 
@@ -53,32 +58,43 @@ def prescribers() -> dict[str, frozenset[Folder]]:
 
 
 def _plain(text: str) -> str:
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(letter for letter in decomposed if not unicodedata.combining(letter))
+    """In small ASCII letters, without invisible characters: no spelling hides a substance."""
+    visible = "".join(letter for letter in text if unicodedata.category(letter) not in _INVISIBLE)
+    return anyascii(unicodedata.normalize("NFKC", visible)).casefold()
+
+
+def _squeezed(text: str) -> str:
+    """Letters and digits only: `mor-phine`, `m.o.r.p.h.i.n.e`."""
+    return "".join(letter for letter in text if letter.isalnum())
 
 
 @cache
-def _secure_words() -> tuple[tuple[str, re.Pattern[str]], ...]:
-    return tuple(
-        (row["name"], re.compile(rf"\b(?:{'|'.join(re.escape(_plain(word)) for word in row['words'])})\b"))
-        for row in _rows("secure_classes")
-    )
+def _secure_words() -> tuple[tuple[str, re.Pattern[str], tuple[str, ...]], ...]:
+    """Per class: a pattern of its words, and the long words squeezed, which are part of no other word."""
+    found = []
+    for row in _rows("secure_classes"):
+        words = [_plain(word) for word in row["words"]]
+        pattern = re.compile(rf"\b(?:{'|'.join(map(re.escape, words))})\b")
+        squeezed = (_squeezed(word) for word in words)
+        found.append((row["name"], pattern, tuple(each for each in squeezed if len(each) >= _LONG_WORD)))
+    return tuple(found)
 
 
 def secure_class(line: Line) -> str | None:
-    """The class that needs a secure prescription, read from everything the line names."""
-    plain = _plain(_named(line))
-    return next((name for name, words in _secure_words() if words.search(plain)), None)
+    """The class that needs a secure prescription, read from every text of the line."""
+    plain = _plain(" ".join(_texts(line)))
+    squeezed = _squeezed(plain)
+    for name, words, long_words in _secure_words():
+        if words.search(plain) or any(word in squeezed for word in long_words):
+            return name
+    return None
 
 
-def _named(line: Line) -> str:
-    match line:
-        case DrugLine():
-            return f"{line.label} {line.inn or ''}"
-        case DeviceLine():
-            return line.label
-        case FreeLine():
-            return line.text
+def _texts(line: Line) -> Iterator[str]:
+    for field in fields(line):
+        value = getattr(line, field.name)
+        if isinstance(value, str):
+            yield value
 
 
 def ean13_holds(code: str) -> bool:

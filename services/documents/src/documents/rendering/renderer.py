@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import Final
 
 from documents.domain.content import AnyDocument, Kind, kind_of
+from documents.rendering.read_back import check
 from documents.rendering.render import render
-from documents.rendering.view import practitioner_name
+from documents.rendering.view import practitioner_name, view
 from documents.signing import Seal, Verdict, sign, verify
 
 REASONS: Final = {
@@ -21,9 +22,15 @@ REASONS: Final = {
 
 
 def render_and_sign(document: AnyDocument, *, seal: Seal, now: datetime) -> bytes:
-    """The sealed PDF of a document. Blocks for tens of milliseconds."""
+    """The sealed PDF of a document, compared with it before the seal. Blocks for some milliseconds.
+
+    Raises ValueError, RenderFailed, TextDiffers, SealRefused.
+    """
+    shown = view(document)
+    pdf = render(document, shown)
+    check(pdf, document, shown)
     return sign(
-        render(document),
+        pdf,
         seal=seal,
         at=now,
         signer=practitioner_name(document.practitioner),
@@ -41,7 +48,8 @@ class Renderer:
     async def render_and_sign(self, document: AnyDocument, *, now: datetime) -> bytes:
         """The sealed PDF.
 
-        Raises ValueError for values no document may state, SealRefused when the seal is not valid at `now`.
+        Raises ValueError for values no document may state, RenderFailed and TextDiffers when the paper cannot
+        say what the document says, SealRefused when the seal is not valid at `now`.
         """
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(

@@ -154,8 +154,8 @@ def _titles(title: str, document: AnyDocument, *, subtitle: str | None = None) -
 
 @_own.register
 def _(document: Prescription) -> View:
-    related = [line for line in document.lines if line.related_to_ald]
-    unrelated = [line for line in document.lines if not line.related_to_ald]
+    related = [line for line in document.printed_lines if line.related_to_ald]
+    unrelated = [line for line in document.printed_lines if not line.related_to_ald]
     lines = len(document.lines)
     word = "ligne prescrite" if lines == 1 else "lignes prescrites"
     return _titles(
@@ -164,8 +164,8 @@ def _(document: Prescription) -> View:
         subtitle=FOLDERS[document.folder],
     ) | {
         "two_zones": document.two_zones,
-        "related": [_line(line) for line in related],
-        "unrelated": [_line(line) for line in unrelated],
+        "related": [line_view(line) for line in related],
+        "unrelated": [line_view(line) for line in unrelated],
         "count": f"{lines} ({french.in_letters(lines)}) {word}, rien au-delà de ce trait",
         "notes": [
             (
@@ -191,7 +191,8 @@ def _renewals(count: int) -> str:
     return "À ne pas renouveler" if count == 0 else f"À renouveler {french.counted(count, 'fois', 'fois')}"
 
 
-def _line(line: Line) -> View:
+def line_view(line: Line) -> View:
+    """The texts of one prescribed line."""
     match line:
         case DrugLine():
             return _drug(line)

@@ -17,7 +17,7 @@ from common.ids import uuid7
 from common.messaging import outbox
 from documents import store
 from documents.domain.assembly import line_of
-from documents.domain.content import Kind
+from documents.domain.content import Kind, in_printed_order
 from documents.domain.dispensing import LineLeft, NotDispensable, dispense
 from documents.domain.numbers import normal_code, normal_number
 from documents.domain.visits import DocumentStatus
@@ -122,7 +122,7 @@ async def _left(
     content = await open_content(session, keyring, document)
     earlier = await store.list_dispensations(session, document.id)
     return dispense(
-        [line_of(row) for row in content["lines"]],
+        in_printed_order([line_of(row) for row in content["lines"]]),
         folder=document.folder,
         written_on=document.created_at.astimezone(PARIS).date(),
         on=now.astimezone(PARIS).date(),

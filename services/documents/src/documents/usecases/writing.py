@@ -201,11 +201,12 @@ async def issue(
     return "issued"
 
 
-async def fail(session: AsyncSession, document_id: UUID) -> None:
-    """It can never be drawn: whoever asked sees that."""
+async def fail(session: AsyncSession, document_id: UUID, *, failure: str) -> None:
+    """The document can never be issued; the caller who asked for it reads `failure`, a code."""
     document = await store.lock_document(session, document_id)
     if document is not None and document.status is DocumentStatus.REQUESTED:
         document.status = DocumentStatus.FAILED
+        document.failure = failure
 
 
 async def open_url(session: AsyncSession, keyring: Keyring, document: Document) -> str | None:
