@@ -1,7 +1,11 @@
 """Writing a prescription: who may, when, what is refused, and that it is done once."""
 
+from datetime import timedelta
+
 import httpx
+import obstore
 import pytest
+from obstore.exceptions import GenericError
 from sqlalchemy import update
 
 from common.messaging.tables import TaskRow
@@ -165,6 +169,34 @@ async def test_a_document_that_is_given_up_says_so(world, client, visit, monkeyp
     read = (await client.get(f"/documents/{asked.json()['id']}", headers=PATIENT)).json()
     assert (read["status"], read["failure"]) == ("failed", "given-up")
     assert performed.outcome == "failed"
+
+
+async def test_a_storage_that_is_away_answers_503_and_is_degraded_not_lost(
+    app, world, client, visit, monkeypatch
+) -> None:
+    drawn = (await _post(client, visit, PRESCRIPTION)).json()
+    await world.work()
+    waiting = (await _post(client, visit, PRESCRIPTION)).json()
+
+    async def away(*_: object, **__: object) -> None:
+        raise GenericError("no answer")
+
+    for name in ("get_async", "put_async", "head_async"):
+        monkeypatch.setattr(obstore, name, away)
+    read = await client.get(f"/documents/{drawn['id']}/content", headers=PATIENT)
+    [performed] = await world.work()
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://x") as public:
+        ready = await public.get("/documents/health/ready")
+    monkeypatch.undo()
+    world.clock.shift += timedelta(minutes=1)
+    await world.work()
+    after = await client.get(f"/documents/{waiting['id']}", headers=PATIENT)
+
+    assert (read.status_code, read.json()["type"]) == (503, "urn:problem:storage-away")
+    assert read.headers["retry-after"] == "5"
+    assert performed.outcome == "retry"
+    assert (ready.status_code, ready.json()) == (200, {"status": "ready", "degraded": ["storage"]})
+    assert after.json()["status"] == "issued"
 
 
 async def test_a_psychologist_prescribes_nothing_and_reports(world, client) -> None:

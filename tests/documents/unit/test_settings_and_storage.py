@@ -8,8 +8,9 @@ from obstore.exceptions import AlreadyExistsError
 from pydantic import SecretStr, ValidationError
 from sqlalchemy import make_url
 
+from common.telemetry import Metrics
 from documents.settings import Settings
-from documents.storage import FileMissing, Storage
+from documents.storage import FileMissing, Storage, StorageAway
 from support.documents import settings_for
 
 URL = make_url("postgresql://documents:word@localhost/documents")
@@ -53,3 +54,40 @@ async def test_an_object_is_written_once(tmp_path) -> None:
     with pytest.raises(FileMissing):
         await storage.get("2026/11/22/b")
     assert (tmp_path / "with space" / "2026" / "11" / "22" / "a").read_bytes() == b"one"
+
+
+@pytest.fixture
+def away(monkeypatch) -> Storage:
+    """An S3 storage on an address where nobody listens."""
+    for name, value in {
+        "AWS_ENDPOINT": "http://127.0.0.1:1",
+        "AWS_ALLOW_HTTP": "true",
+        "AWS_REGION": "x",
+        "AWS_ACCESS_KEY_ID": "x",
+        "AWS_SECRET_ACCESS_KEY": "x",
+    }.items():
+        monkeypatch.setenv(name, value)
+    return Storage("s3://bucket", Metrics("documents"))
+
+
+async def test_a_storage_that_is_away_says_so_soon_and_is_counted(away) -> None:
+    with pytest.raises(StorageAway):
+        await away.get("2026/11/22/a")
+    with pytest.raises(StorageAway):
+        await away.put("2026/11/22/a", b"one")
+    problems = await away.problems()
+
+    assert away.metrics is not None
+    shown = away.metrics.exposition().decode()
+    assert problems == ["storage"]
+    assert 'storage_up{service="documents"} 0.0' in shown
+    assert 'storage_failures_total{operation="get",service="documents"} 1.0' in shown
+    assert 'storage_failures_total{operation="put",service="documents"} 1.0' in shown
+
+
+async def test_a_storage_that_answers_has_no_problems(tmp_path) -> None:
+    storage = Storage(tmp_path.as_uri(), Metrics("documents"))
+
+    assert await storage.problems() == []
+    assert storage.metrics is not None
+    assert 'storage_up{service="documents"} 1.0' in storage.metrics.exposition().decode()

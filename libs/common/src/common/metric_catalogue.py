@@ -24,6 +24,8 @@ MetricName = Literal[
     "tasks_oldest_seconds",
     "tasks_finished_total",
     "tasks_failed",
+    "storage_failures_total",
+    "storage_up",
     "holds",
     "claims_oldest_seconds",
 ]
@@ -87,6 +89,10 @@ METRICS: Final = MappingProxyType[MetricName, Metric](
             ("kind", "outcome"),
         ),
         "tasks_failed": Metric("gauge", "Tasks without an attempt left; a person must look.", ("kind",)),
+        "storage_failures_total": Metric(
+            "counter", "Calls of the document storage that failed, by operation.", ("operation",)
+        ),
+        "storage_up": Metric("gauge", "1: the last call of the document storage succeeded; 0: it failed."),
         "holds": Metric("gauge", "Card holds that are not in a final state, by state.", ("state",)),
         "claims_oldest_seconds": Metric(
             "gauge",

@@ -23,7 +23,7 @@ from documents.rendering.read_back import TextDiffers
 from documents.rendering.render import RenderFailed
 from documents.rendering.renderer import Renderer
 from documents.rendering.view import practitioner_name
-from documents.storage import Storage
+from documents.storage import Storage, StorageAway
 from documents.usecases import writing
 from documents.usecases.visits import RENDER
 
@@ -78,7 +78,10 @@ async def render_document(context: TaskContext) -> Done:
         context.retry(pause, problem.code, system=problem.system)
     except ValueError:  # a document may not state such values
         return await _failed(context, asked.row, "values-impossible")
-    key = await _stored(context, resources, asked.row, pdf)
+    try:
+        key = await _stored(context, resources, asked.row, pdf)
+    except StorageAway:
+        context.retry(_SOON if context.attempt < _IMPATIENT else _LATER, "storage-away", system="storage")
     drawn = writing.Drawn(
         issue=issue,
         practitioner_name=practitioner_name(document.practitioner),

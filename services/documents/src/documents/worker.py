@@ -56,11 +56,14 @@ async def run(
         stack.push_async_callback(engine.dispose)
         renderer = Renderer(seal, workers=settings.render_workers)
         stack.push_async_callback(asyncio.to_thread, renderer.close)
+        storage = Storage(settings.storage_url, metrics)
+        if health is not None:
+            health.also(storage.problems)
         resources = Resources(
             booking=await stack.enter_async_context(ServiceClient(settings.booking_url, settings.identity)),
             claims=await stack.enter_async_context(ServiceClient(settings.claims_url, settings.identity)),
             renderer=renderer,
-            storage=Storage(settings.storage_url),
+            storage=storage,
             keyring=vault.keyring_of(settings.keys, service="documents"),
             public_url=settings.public_url,
         )

@@ -55,12 +55,17 @@ class WorkerHealth:
         self._consumer: Consumer | None = None
         self._sessions: Sessions | None = None
         self._stopping: asyncio.Event | None = None
+        self._checks: list[Callable[[], Awaitable[list[str]]]] = []
+
+    def also(self, check: Callable[[], Awaitable[list[str]]]) -> None:
+        """Adds a check of a service of its own: it answers the names of outside systems that are away."""
+        self._checks.append(check)
 
     def watch(self, consumer: Consumer, sessions: Sessions, stop: asyncio.Event) -> None:
         self._consumer, self._sessions, self._stopping = consumer, sessions, stop
 
     async def problems(self) -> list[str]:
-        """Nothing means ready: database and Kafka answer, and every position moves or has no lag."""
+        """Nothing means ready: all systems answer, and every position moves or has no lag."""
         if self._consumer is None or self._sessions is None or self._stopping is None:
             return ["starting"]
         if self._stopping.is_set():
@@ -73,6 +78,8 @@ class WorkerHealth:
             if not is_infrastructure(error):
                 raise
             problems.append("database")
+        for check in self._checks:
+            problems += await check()
         return problems
 
 

@@ -57,6 +57,7 @@ Check = Callable[[], Awaitable[list[str]]]
 
 class HealthRead(Out):
     status: str
+    degraded: list[str]
 
 
 class ClockUpdate(In):
@@ -83,8 +84,12 @@ def base_app(  # noqa: PLR0913 - the whole of what an HTTP process is made of
     wake: Wake | None = None,
     lifespan: Lifespan | None = None,
     about: openapi.About | None = None,
+    degraded: Check | None = None,
 ) -> FastAPI:
-    """An app without routes of its own. What opens only while it runs, the lifespan sets in `app.state`."""
+    """An app without routes of its own. What opens only while it runs, the lifespan sets in `app.state`.
+
+    `degraded` names outside systems that are away although the process is ready for other requests.
+    """
     app = _app(service, title, version, lifespan, about)
     app.state.sessions = sessions
     app.state.direct = direct
@@ -101,7 +106,7 @@ def base_app(  # noqa: PLR0913 - the whole of what an HTTP process is made of
             await session.execute(text("SELECT 1"))
         return []
 
-    _include_operations(app, service, environment, clock, database)
+    _include_operations(app, service, environment, clock, database, degraded)
     return app
 
 
@@ -153,13 +158,18 @@ def _app(
 
 
 def _include_operations(
-    app: FastAPI, service: str, environment: Environment, clock: Clock, ready: Check
+    app: FastAPI,
+    service: str,
+    environment: Environment,
+    clock: Clock,
+    ready: Check,
+    degraded: Check | None = None,
 ) -> None:
     router = APIRouter(prefix=f"/{service}", include_in_schema=False)
 
     @router.get("/health/live")
     async def read_live() -> HealthRead:
-        return HealthRead(status="live")
+        return HealthRead(status="live", degraded=[])
 
     @router.get("/health/ready")
     async def read_ready() -> HealthRead:
@@ -170,7 +180,7 @@ def _include_operations(
             missing.append(type(error).__name__)
         if missing:
             raise Problem(503, "not-ready", ", ".join(missing), headers={"Retry-After": "1"})
-        return HealthRead(status="ready")
+        return HealthRead(status="ready", degraded=await degraded() if degraded is not None else [])
 
     @router.get("/metrics")
     async def read_metrics(request: Request) -> Response:

@@ -23,6 +23,7 @@ from documents.storage import Storage
 def create_app(settings: Settings, *, clock: Clock, wake: Wake) -> FastAPI:
     engine = engine_of(settings.postgres, name="documents-api", pool=settings.postgres.api_pool)
     booking = ServiceClient(settings.booking_url, settings.identity) if settings.booking_url else None
+    storage = Storage(settings.storage_url)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -45,9 +46,11 @@ def create_app(settings: Settings, *, clock: Clock, wake: Wake) -> FastAPI:
         wake=wake,
         lifespan=lifespan,
         about=ABOUT,
+        degraded=storage.problems,
     )
     app.state.keyring = vault.keyring_of(settings.keys, service="documents")
-    app.state.storage = Storage(settings.storage_url)
+    app.state.storage = storage
+    storage.metrics = app.state.metrics
     for routes in (writing, reading, checking):
         app.include_router(routes.router)
     app.include_router(access.routes("documents"))

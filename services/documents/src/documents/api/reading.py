@@ -1,11 +1,13 @@
 """What patients and their practitioners read: lists, documents and files."""
 
-from typing import Annotated
+import logging
+from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from common import outages
 from common.web import pages
 from common.web.access import AccessDep, record
 from common.web.deps import Cursor, CursorKey, Limit, Now, Prefer, SessionsDep, Transaction
@@ -16,10 +18,14 @@ from documents.api.auth import KeyringDep, StorageDep, wait_for_file
 from documents.api.schemas import DocumentPage, DocumentRead
 from documents.domain.content import Folder, Kind
 from documents.models import Document
+from documents.storage import StorageAway
 from documents.usecases import writing
 from documents.usecases.checking import DocumentNotFound
 
 router = APIRouter(prefix="/documents/v1", tags=["documents"])
+
+_STORAGE_RETRY: Final = "5"  # seconds
+_log: Final = logging.getLogger(__name__)
 
 
 @router.get("/patients/{patient_id}/documents")
@@ -85,7 +91,7 @@ async def _found(session: AsyncSession, document_id: UUID) -> Document:
     response_class=Response,
     responses={
         200: {"content": {"application/pdf": {"schema": {"type": "string", "format": "binary"}}}},
-        **responses(409),
+        **responses(409, 503),
     },
 )
 async def read_content(
@@ -112,7 +118,12 @@ async def read_content(
         )
     if row.storage_key is None or row.number is None:
         raise problem(409, "document-not-ready", "The document is being drawn.", headers={"Retry-After": "1"})
-    sealed = await storage.get(row.storage_key)
+    try:
+        sealed = await storage.get(row.storage_key)
+    except StorageAway as away:
+        outages.report(_log, "storage", away, "a document cannot be read")
+        detail = "The storage of documents does not answer."
+        raise problem(503, "storage-away", detail, headers={"Retry-After": _STORAGE_RETRY}) from away
     async with sessions() as session:
         pdf = await writing.open_file(session, keyring, row, sealed)
     return Response(
