@@ -32,8 +32,8 @@ class Issuer:
     asked: int = 0
     away: bool = False
 
-    def verifier(self, **options: Any) -> Verifier:
-        return Verifier(TOKENS, transport=httpx.MockTransport(self._answer), **options)
+    def verifier(self, settings: TokenSettings = TOKENS, **options: Any) -> Verifier:
+        return Verifier(settings, transport=httpx.MockTransport(self._answer), **options)
 
     def token(
         self,

@@ -5,17 +5,17 @@ import json
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
 from joserfc.jwk import OctKey, OKPKey, RSAKey
 
 from common.clock import Clock
-from common.web.auth import Role
+from common.web.auth import Caller, Role
 from common.web.problems import Problem
 from support.small_app import client_of, small_app
-from support.tokens import Issuer, elliptic_key
+from support.tokens import TOKENS, Issuer, elliptic_key
 
 
 @pytest.fixture
@@ -60,7 +60,9 @@ INVALID = (401, "urn:problem:token-invalid", 'Bearer error="invalid_token"')
         {"aud": None},
         {"exp": None},
         {"exp": "soon"},
-        {"sub": "dupont"},
+        {"sub": ""},
+        {"sub": 7},
+        {"sub": "x" * 256},
         {"sub": None},
         {"nbf": 4_102_444_800},  # the year 2100, however long the tests take to come to this one
         {"roles": 7},
@@ -68,6 +70,81 @@ INVALID = (401, "urn:problem:token-invalid", 'Bearer error="invalid_token"')
 )
 async def test_a_token_for_somebody_else_or_without_its_claims_is_invalid(client, issuer, overrides) -> None:
     assert await refused(client, issuer.bearer(**overrides)) == INVALID
+
+
+KEYCLOAK = {"roles_claim": "realm_access.roles", "client_claim": "azp"}
+
+
+async def caller_of(issuer: Issuer, token: str, **paths: str) -> Caller:
+    return await issuer.verifier(settings=TOKENS.model_copy(update=paths)).verify(token)
+
+
+async def test_the_claims_are_where_the_settings_say(issuer) -> None:
+    keycloak = {
+        "roles": None,
+        "realm_access": {"roles": ["offline_access", "practitioner", "default-roles-platform"]},
+        "resource_access": {"account": {"roles": ["administrator"]}},
+        "azp": "app",
+        "rpps": "10001234567",
+    }
+    token = issuer.token(**keycloak)
+
+    told = await caller_of(issuer, token, **KEYCLOAK)
+
+    assert (told.roles, told.rpps, told.client) == ({Role.PRACTITIONER}, "10001234567", "app")
+    assert (await caller_of(issuer, token)).roles == frozenset()
+    inner = await caller_of(issuer, token, roles_claim="resource_access.account.roles")
+    assert inner.roles == {Role.ADMINISTRATOR}
+
+
+@pytest.mark.parametrize(
+    ("path", "claims", "roles"),
+    [
+        ("roles", {"roles": "patient  support"}, {"patient", "support"}),  # one text, as a scope is written
+        ("https://x.example/roles", {"https://x.example/roles": ["patient"]}, {"patient"}),
+        (
+            "a.b.c.roles",
+            {"a": {"b.c": {"roles": ["support"]}}},
+            {"support"},
+        ),  # a name with a dot in the middle
+        ("a.roles", {"a": ["roles"]}, set()),
+        ("roles", {"roles": None, "role": ["patient"]}, set()),
+        ("roles", {"roles": ["patient", 7, None, "root"]}, {"patient"}),
+    ],
+)
+async def test_roles_are_found_however_an_issuer_writes_them(issuer, path, claims, roles) -> None:
+    token = issuer.token(**({"roles": None} | claims))
+
+    assert (await caller_of(issuer, token, roles_claim=path)).roles == roles
+
+
+@pytest.mark.parametrize(
+    ("claim", "rpps"), [(["10001234567"], "10001234567"), (["1", "2"], None), ("", None), (10001234567, None)]
+)
+async def test_a_number_is_one_text_also_in_a_list_of_its_own(issuer, claim, rpps) -> None:
+    assert (
+        await caller_of(issuer, issuer.token(extra={"number": claim}), rpps_claim="extra.number")
+    ).rpps == rpps
+
+
+async def test_a_subject_that_is_no_uuid_is_always_the_same_account(issuer) -> None:
+    other = TOKENS.model_copy(update={"issuer": "http://other.test"})
+
+    dupont = await caller_of(issuer, issuer.token(sub="dupont"))
+    again = await caller_of(issuer, issuer.token(sub="dupont"))
+    durand = await caller_of(issuer, issuer.token(sub="durand"))
+    elsewhere = await issuer.verifier(settings=other).verify(issuer.token(sub="dupont", iss=other.issuer))
+
+    assert dupont.subject == again.subject == UUID("aaa6a786-9825-5d27-81a5-713c3d7b89b0")
+    assert len({dupont.subject, durand.subject, elsewhere.subject}) == 3
+
+
+async def test_the_account_can_be_another_claim(issuer) -> None:
+    account = uuid4()
+
+    told = await caller_of(issuer, issuer.token(sub="dupont", account=str(account)), subject_claim="account")
+
+    assert told.subject == account
 
 
 async def test_a_token_signed_by_another_key_of_the_same_name_is_invalid(client, issuer) -> None:

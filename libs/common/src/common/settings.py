@@ -50,12 +50,19 @@ class KafkaSettings(Piece):
     replication_factor: int = Field(default=-1, ge=-1)  # -1: as the cluster says
 
 
+ClaimPath = Annotated[str, Field(min_length=1)]  # dots lead into objects: realm_access.roles
+
+
 class TokenSettings(Piece):
-    """Who issues the tokens this service accepts."""
+    """Who issues the tokens this service accepts, and where they say who calls: see docs/identity.md."""
 
     issuer: str
     jwks_url: str
-    audience: str
+    audience: str  # one of the token's audiences
+    subject_claim: ClaimPath = "sub"  # whose account it is: a UUID, or any text from which one is made
+    roles_claim: ClaimPath = "roles"
+    rpps_claim: ClaimPath = "rpps"  # the number of a practitioner
+    client_claim: ClaimPath = "client_id"  # the app or service that holds the token, for the access log
 
 
 class ServiceIdentity(Piece):

@@ -23,6 +23,7 @@ from common import outages
 from common.clock import wall
 from common.settings import TokenSettings
 from common.web.problems import Problem
+from common.web.token_claims import account_id, claim_at, names_at, text_at
 
 ALGORITHMS: Final = ("RS256", "ES256", "EdDSA", "Ed25519")  # the last two are one: RFC 9864 renamed it
 
@@ -138,16 +139,18 @@ class Verifier:
             raise _refused("token-expired", "The token has expired.", "invalid_token")
         if begins > now + _LEEWAY_SECONDS:
             raise _invalid()
-        roles, rpps, client = claims.get("roles"), claims.get("rpps"), claims.get("client_id")
+        told = self._settings
         try:
-            caller = Caller(
-                subject=UUID(claims.get("sub")),
-                roles=frozenset(Role(each) for each in roles or () if each in set(Role)),
-                rpps=rpps if isinstance(rpps, str) else None,
-                client=client if isinstance(client, str) else None,
-            )
-        except (ValueError, TypeError, AttributeError):
+            subject = account_id(told.issuer, claim_at(claims, told.subject_claim))
+            roles = names_at(claims, told.roles_claim)
+        except ValueError:
             raise _invalid() from None
+        caller = Caller(
+            subject=subject,
+            roles=frozenset(Role(each) for each in roles if each in set(Role)),
+            rpps=text_at(claims, told.rpps_claim),
+            client=text_at(claims, told.client_claim),
+        )
         return caller, expires + _LEEWAY_SECONDS
 
     async def _fetch(self, now: float) -> None:
