@@ -1,6 +1,7 @@
 """The relay: everything that was committed reaches the broker, each key in order, and then the archive."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -253,6 +254,35 @@ async def test_nothing_of_a_key_leaves_after_a_row_of_it_failed(
     await again.close()
     assert retried.error is None
     assert by_key(await published(7)) == {str(key): [1, 2, 3, 4, 5, 6, 7]}
+
+
+async def test_partitions_without_a_leader_do_not_make_the_producer_spin(
+    dsn, kafka, pool, topic, embedded_broker, caplog, monkeypatch
+) -> None:
+    """A broker that shut down has told first that its partitions have no leader any more."""
+    await write(pool, topic, 1)
+    connection = await connections.connect(dsn, name="test")
+    rows = await connection.fetch("SELECT id, topic, key, headers, body FROM outbox ORDER BY id")
+    await connection.close()
+    publisher = Publisher(producer_options(kafka), patience=2)
+    await publisher.start()
+    client = publisher._producer.client  # noqa: SLF001
+    await client._wait_on_metadata(topic)  # noqa: SLF001
+    caplog.set_level(logging.WARNING)
+    await embedded_broker.down()
+    try:
+        monkeypatch.setattr(client.cluster, "leader_for_partition", lambda _: -1)
+        began = asyncio.get_running_loop().time()
+        result = await publisher.publish(rows)
+        took = asyncio.get_running_loop().time() - began
+        await publisher.close()
+    finally:
+        await embedded_broker.up()
+
+    assert result.acknowledged == []
+    assert type(result.error).__name__ == "KafkaTimeoutError"
+    assert took < 10
+    assert len(caplog.records) < 60, f"{len(caplog.records)} lines in {took} s"
 
 
 async def test_a_broker_that_is_away_keeps_the_events_in_the_outbox_and_a_stop_short(

@@ -1,5 +1,6 @@
 """How this platform talks to Kafka: the options of its clients, and a log as the consumer sees it."""
 
+import asyncio
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol
@@ -17,6 +18,9 @@ _KAFKA: Final = {"session_timeout_ms": 45_000, "heartbeat_interval_ms": 3000, "f
 
 # A batch is sent as one unit; it must hold a body of 256 KiB and stay below the broker's limit of 1 MiB.
 _BATCH_BYTES: Final = 512 * 1024
+
+_FIRST_UPDATE_PAUSE: Final = 0.05  # seconds
+_LONGEST_UPDATE_PAUSE: Final = 2.0
 
 Rebalanced = Callable[[Iterable[TopicPartition]], Awaitable[None]]
 
@@ -66,6 +70,7 @@ class KafkaLog:
         }
         self._bootstrap = options["bootstrap_servers"]
         self._consumer = AIOKafkaConsumer(**options)
+        pace(self._consumer._client)  # noqa: SLF001
 
     async def start(self, topics: Sequence[str], *, revoked: Rebalanced, assigned: Rebalanced) -> None:
         self._consumer.subscribe(topics, listener=_Listener(revoked, assigned))
@@ -123,6 +128,30 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ha
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         await self._assigned(assigned)
+
+
+def pace(client: Any) -> None:
+    """Makes an aiokafka client wait between two updates of its metadata: 50 ms, after failures up to 2 s.
+
+    aiokafka asks again at once for as long as a partition has no leader. A broker that shuts down leaves its
+    partitions without one: then that is a loop that takes all of the processor and logs thousands of lines.
+    """
+    update, failures, ended_at = client._metadata_update, 0, -_FIRST_UPDATE_PAUSE  # noqa: SLF001
+
+    async def paced(*arguments: Any) -> bool:
+        nonlocal failures, ended_at
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(max(ended_at + _FIRST_UPDATE_PAUSE - loop.time(), 0))
+        updated = await update(*arguments)
+        ended_at = loop.time()
+        if updated:
+            failures = 0
+            return True
+        await asyncio.sleep(min(_FIRST_UPDATE_PAUSE * 2 ** min(failures, 10), _LONGEST_UPDATE_PAUSE))
+        failures += 1
+        return False
+
+    client._metadata_update = paced  # noqa: SLF001
 
 
 def connection_options(kafka: KafkaSettings) -> dict[str, Any]:

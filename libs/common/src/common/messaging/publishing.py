@@ -8,10 +8,13 @@ from functools import lru_cache
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import ProducerClosed
+from aiokafka.errors import KafkaTimeoutError, ProducerClosed
 from aiokafka.partitioner import murmur2
 
+from common.messaging.kafka import pace
+
 _CLOSE: Final = 5.0  # seconds
+_PATIENCE: Final = 15.0  # longer than a cluster takes to choose another leader
 
 # id, topic, key, headers as JSON text, body: an asyncpg record
 Row = Any
@@ -30,8 +33,11 @@ class Publisher:
     nothing of a key leaves after a row of it failed. After an error it has to be closed and made anew.
     """
 
-    def __init__(self, options: Mapping[str, Any]) -> None:
+    def __init__(self, options: Mapping[str, Any], *, patience: float = _PATIENCE) -> None:
+        """`patience`: seconds without any acknowledgement after which the broker counts as away."""
         self._producer = AIOKafkaProducer(**options)
+        self._patience = patience
+        pace(self._producer.client)
 
     async def start(self) -> None:
         await self._producer.start()
@@ -41,8 +47,11 @@ class Publisher:
         if self._producer._sender.sender_task is not None:  # noqa: SLF001
             # stop() would first wait for the broker, for ever when it is away
             self._producer._message_accumulator.fail_all(ProducerClosed())  # noqa: SLF001
-        async with asyncio.timeout(_CLOSE):
-            await self._producer.stop()
+        try:
+            async with asyncio.timeout(_CLOSE):
+                await self._producer.stop()
+        except TimeoutError:
+            await self._producer.client.close()
 
     async def publish(self, rows: Sequence[Row]) -> Published:
         """Returns when every row is acknowledged, or as many as will be after an error."""
@@ -51,25 +60,51 @@ class Publisher:
         for row in rows:
             topic = row["topic"]
             if topic not in counts:
-                counts[topic] = len(await self._producer.partitions_for(topic))
+                counts[topic] = await self._count_partitions(topic)
             by_partition.setdefault((topic, partition_of(row["key"], counts[topic])), []).append(row)
         lanes = [_Lane(topic, partition, []) for topic, partition in by_partition]
-        results = await asyncio.gather(
-            *[self._send(lane, by_partition[lane.topic, lane.partition]) for lane in lanes],
-            return_exceptions=True,
-        )
-        error = None
+        sending = [
+            asyncio.ensure_future(self._send(lane, by_partition[lane.topic, lane.partition]))
+            for lane in lanes
+        ]
+        try:
+            away = await self._until_sent(sending, lanes)
+        finally:
+            for each in sending:
+                each.cancel()
+            results = await asyncio.gather(*sending, return_exceptions=True)
+        error: Exception | None = KafkaTimeoutError() if away else None
         for result in results:
             if isinstance(result, Exception):
                 error = result
-            elif result is not None:
+            elif result is not None and not away:
                 raise result
         return Published([each for lane in lanes for each in lane.acknowledged], error)
+
+    async def _count_partitions(self, topic: str) -> int:
+        try:
+            async with asyncio.timeout(self._patience):
+                return len(await self._producer.partitions_for(topic))
+        except TimeoutError:
+            raise KafkaTimeoutError from None
+
+    async def _until_sent(self, sending: Sequence["asyncio.Future[None]"], lanes: Sequence["_Lane"]) -> bool:
+        """True: nothing was acknowledged for as long as `patience`, and something still waits."""
+        waiting: set[asyncio.Future[None]] = set(sending)
+        while True:
+            before = sum(len(each.acknowledged) for each in lanes)
+            _, waiting = await asyncio.wait(waiting, timeout=self._patience)
+            if not waiting:
+                return False
+            if sum(len(each.acknowledged) for each in lanes) == before:
+                return True
 
     async def _send(self, lane: "_Lane", rows: Sequence[Row]) -> None:
         for batch, ids in self._batches(rows):
             delivery = await self._producer.send_batch(batch, lane.topic, partition=lane.partition)
-            await delivery
+            await asyncio.shield(
+                delivery
+            )  # aiokafka settles it later: it must not be cancelled under its hands
             lane.acknowledged.extend(ids)
 
     def _batches(self, rows: Sequence[Row]) -> Iterator[tuple[Any, list[int]]]:

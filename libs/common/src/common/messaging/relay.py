@@ -29,7 +29,8 @@ KEEP_ARCHIVE: Final = RetentionSettings().archive
 _LOCK: Final = 7_352_002  # any number, the same in every relay; each service has a database of its own
 _POLL: Final = 0.25  # seconds: what a lost wake-up costs at most
 _STANDBY: Final = 1.0
-_BACKOFF: Final = 0.5
+_BACKOFF: Final = 0.5  # doubled after each failure in a row
+_LONGEST_BACKOFF: Final = 10.0
 _LAST_PASS: Final = 10.0
 
 _OLDEST: Final = "SELECT id, topic, key, headers, body FROM outbox ORDER BY id LIMIT $1"
@@ -62,18 +63,25 @@ class Relay:
         self._metrics = metrics
         self._batch = batch
         self._keep_archive = keep_archive
+        self._failures = 0  # since the last event that was published
+        self._published_at: float | None = None  # by the loop's time
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`; then whatever is in the outbox is sent once more, if Kafka answers in time."""
         while True:
+            began = asyncio.get_running_loop().time()
             try:
                 await self._compete(stop)
             except (*connections.LOST, KafkaError, LeadershipLost) as error:
                 outages.report(_log, system_of(error), error, "the relay begins again")
             if stop.is_set():
                 return
+            if self._published_at is not None and self._published_at > began:
+                self._failures = 0
+            pause = min(_BACKOFF * 2 ** min(self._failures, 10), _LONGEST_BACKOFF)
+            self._failures += 1
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_BACKOFF):
+                async with asyncio.timeout(pause):
                     await stop.wait()
 
     async def _compete(self, stop: asyncio.Event) -> None:
@@ -111,6 +119,7 @@ class Relay:
             return 0
         published = await _unless_lost(connection, publisher, rows)
         if published.acknowledged:
+            self._published_at = asyncio.get_running_loop().time()
             await archive.move(published.acknowledged, now=self._clock.now())
         self._count(rows, published)
         if published.error is not None:
