@@ -10,7 +10,7 @@ from common.wake import LocalWake
 from support.fixtures import database_of
 
 # The messaging tables, as the migrations of a service make them.
-template, engine = database_of("payment", "payment_messaging")
+template, engine = database_of("payment", "head")
 
 
 @pytest.fixture

@@ -15,9 +15,11 @@ from sqlalchemy.exc import IntegrityError
 
 from common.clock import Clock
 from common.messaging import history, tasks
+from common.messaging.runner import measure_backlog
 from common.messaging.tables import HistoryRow, TaskRow
 from common.messaging.task_worker import Performed, TaskWorker, lease, perform, run_due
 from common.messaging.tasks import DONE, Backoff, Done, LeaseLost, TaskContext, Tasks
+from common.telemetry import Metrics
 from common.transaction import Cause, notes_of
 from support.eventually import eventually
 from support.records import NOW
@@ -452,3 +454,38 @@ async def test_a_lost_lease_is_told_to_who_finishes(sessions, clock) -> None:
 
     assert performed.outcome == "lease-lost"
     assert await noted(sessions) == []
+
+
+async def test_the_age_of_a_task_counts_from_when_it_was_first_due(sessions, clock) -> None:
+    async def again(context: TaskContext) -> Done:
+        context.retry(timedelta(hours=1), "card-provider-away")
+
+    async def goes_on(context: TaskContext) -> Done:
+        return context.later(context.clock.now() + timedelta(minutes=10))
+
+    metrics = Metrics("x")
+
+    async def ages() -> tuple[str, str]:
+        await measure_backlog(registry(again), sessions, clock, metrics)
+        lines = dict(line.rsplit(" ", 1) for line in metrics.exposition().decode().splitlines())
+        about = '{kind="call",service="x"}'
+        return lines[f"tasks_oldest_seconds{about}"], lines[f"tasks_due{about}"]
+
+    await given_task(sessions)
+    clock.shift = timedelta(minutes=1)
+    await run_due(registry(again), sessions, clock=clock, resources=None)
+    clock.shift = timedelta(minutes=30)
+    waiting = await ages()
+    clock.shift = timedelta(minutes=61)
+    await run_due(registry(again), sessions, clock=clock, resources=None)
+    tried_twice = await ages()
+    clock.shift = timedelta(minutes=121)
+    await run_due(registry(goes_on), sessions, clock=clock, resources=None)
+    went_on = await ages()
+    clock.shift = timedelta(minutes=132)
+    due_anew = await ages()
+
+    assert waiting == ("1800.0", "0.0")
+    assert tried_twice == ("3660.0", "0.0")
+    assert went_on == ("0.0", "0.0")
+    assert due_anew == ("60.0", "1.0")

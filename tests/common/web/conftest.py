@@ -16,7 +16,7 @@ _SERVICE = "payment"
 async def template(server: Server) -> AsyncIterator[str]:
     async with server.clone("template1") as url:
         assert url.database is not None
-        await server.alembic(command.upgrade, _SERVICE, url.database, f"{_SERVICE}_web")
+        await server.alembic(command.upgrade, _SERVICE, url.database, "head")
         yield url.database
 
 

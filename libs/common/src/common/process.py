@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
 
@@ -16,7 +17,7 @@ from alembic import command
 from alembic.config import Config
 from fastapi import FastAPI
 
-from common import outages, telemetry, vault
+from common import outages, presence, telemetry, vault
 from common.clock import Clock
 from common.db import NoRoom, check_room, engine_of, sessions_of
 from common.messaging import cli
@@ -29,6 +30,7 @@ from common.telemetry import Metrics
 from common.wake import NotifyWake
 from common.web.app import ops_app
 from common.web.server import serve
+from common.web.tables import ProcessRow
 
 _BATCH: Final = 500  # data keys wrapped in one transaction
 
@@ -83,7 +85,7 @@ def main(service: Service[S], arguments: Sequence[str]) -> int:
             case "migrate":
                 _migrate(service, settings.postgres)
             case "keys":
-                return _to_the_end(_rotate_keys(service.name, settings))
+                return _to_the_end(_rotate_keys(service.name, settings, clock))
             case _:
                 return _to_the_end(_run_command(service, settings, options, clock))
     except NoRoom as error:
@@ -105,8 +107,11 @@ def _to_the_end(command: Coroutine[Any, Any, int]) -> int:
 async def _serve(service: Service[S], settings: S, clock: Clock) -> None:
     await _check_room(service.name, settings.postgres, settings.postgres.api_connections)
     wake = NotifyWake(settings.postgres.dsn.get_secret_value(), hears="changed")
-    async with wake.running():
-        await serve(service.create_app(settings, clock=clock, wake=wake), settings.http)
+    app = service.create_app(settings, clock=clock, wake=wake)
+    keyring = vault.keyring_of(settings.keys, service=service.name)
+    announced = presence.announced("api", keyring, lambda: app.state.sessions, now=clock.read)
+    async with wake.running(), announced:
+        await serve(app, settings.http)
 
 
 async def _work(service: Service[S], settings: S, clock: Clock) -> None:
@@ -123,7 +128,9 @@ async def _work(service: Service[S], settings: S, clock: Clock) -> None:
         metrics=metrics,
         ready=health.problems,
     )
-    async with asyncio.TaskGroup() as group:
+    keyring = vault.keyring_of(settings.keys, service=service.name)
+    announced = presence.announced("worker", keyring, lambda: health.sessions, now=clock.read)
+    async with announced, asyncio.TaskGroup() as group:
         group.create_task(serve(ops, settings.ops, stop=stop))
         await service.run_worker(settings, clock=clock, wake=wake, stop=stop, health=health, metrics=metrics)
         stop.set()
@@ -149,19 +156,37 @@ def _migrate(service: Service[Any], postgres: PostgresSettings) -> None:
     command.upgrade(config, "head")
 
 
-async def _rotate_keys(name: str, settings: ServiceSettings) -> int:
-    """Wraps every data key with the active master key, in batches."""
+async def _rotate_keys(name: str, settings: ServiceSettings, clock: Clock) -> int:
+    """Wraps every data key with the active master key, in batches, while every process knows that key."""
     engine = engine_of(settings.postgres, name=f"{name} keys", pool=1)
     keyring = vault.keyring_of(settings.keys, service=name)
+    sessions = sessions_of(engine, None)
     total = 0
-    while True:
-        async with sessions_of(engine, None).begin() as session:
-            done = await vault.rotate(session, keyring, batch=_BATCH)
-        total += done
-        if done == 0:
-            break
-    await engine.dispose()
-    return cli.say(f"wrapped {total} keys anew")
+    try:
+        while True:
+            async with sessions.begin() as session:
+                behind = await presence.list_without_active_key(session, keyring, now=clock.read())
+                if behind:
+                    return _refuse_rotation(behind, keyring.active, total, now=clock.read())
+                done = await vault.rotate(session, keyring, batch=_BATCH)
+            total += done
+            if done == 0:
+                return cli.say(f"wrapped {total} keys anew")
+    finally:
+        await engine.dispose()
+
+
+def _refuse_rotation(behind: Sequence[ProcessRow], active: str, total: int, *, now: datetime) -> int:
+    """Says which processes have to be restarted with the new settings first."""
+    for each in behind:
+        names = ", ".join(known.partition(":")[0] for known in each.master_keys)
+        seconds = max(int((now - each.seen_at).total_seconds()), 0)
+        sys.stderr.write(f"{each.role} {each.id}, seen {seconds} s ago, knows: {names}\n")
+    sys.stderr.write(
+        f"wrapped {total} keys anew and stopped: {len(behind)} running processes do not have the master key"
+        f" {active} of these settings. Restart them with it; one that was killed counts for a minute.\n"
+    )
+    return 1
 
 
 async def _run_command(service: Service[S], settings: S, options: argparse.Namespace, clock: Clock) -> int:

@@ -40,7 +40,8 @@ _BACKLOG: Final = text("""
 """)
 _TASKS: Final = text("""
     SELECT kind, count(*) FILTER (WHERE outcome IS NULL AND due_at <= :now),
-        min(due_at) FILTER (WHERE outcome IS NULL AND due_at <= :now),
+        min(COALESCE(first_due_at, due_at))
+            FILTER (WHERE outcome IS NULL AND COALESCE(first_due_at, due_at) <= :now),
         count(*) FILTER (WHERE outcome = :failed)
     FROM task WHERE outcome IS NULL OR outcome = :failed GROUP BY kind
 """)
@@ -60,6 +61,11 @@ class WorkerHealth:
     def also(self, check: Callable[[], Awaitable[list[str]]]) -> None:
         """Adds a check of a service of its own: it answers the names of outside systems that are away."""
         self._checks.append(check)
+
+    @property
+    def sessions(self) -> Sessions | None:
+        """Of the worker, once it runs."""
+        return self._sessions
 
     def watch(self, consumer: Consumer, sessions: Sessions, stop: asyncio.Event) -> None:
         self._consumer, self._sessions, self._stopping = consumer, sessions, stop
@@ -171,7 +177,7 @@ async def _keep_measuring(
 ) -> None:
     while True:
         try:
-            await _measure(tasks, sessions, clock, metrics)
+            await measure_backlog(tasks, sessions, clock, metrics)
             if measure is not None:
                 async with sessions() as session:
                     await measure(session, metrics, clock.now())
@@ -187,7 +193,8 @@ def _report(what: str, error: Exception) -> None:
         _log.error(what, exc_info=error)
 
 
-async def _measure(tasks: Tasks, sessions: Sessions, clock: Clock, metrics: Metrics) -> None:
+async def measure_backlog(tasks: Tasks, sessions: Sessions, clock: Clock, metrics: Metrics) -> None:
+    """Sets the gauges of outbox, dead letters and tasks."""
     now = clock.now()
     async with sessions() as session:
         rows, oldest = (await session.execute(_BACKLOG)).one()

@@ -121,6 +121,7 @@ class TaskRow(Base):
     payload: Mapped[dict[str, Any] | None]
     cause: Mapped[dict[str, str] | None]  # what its events will name as their cause
     due_at: Mapped[datetime]
+    first_due_at: Mapped[datetime | None]  # set where a failed attempt has moved due_at
     attempt: Mapped[int]
     reason: Mapped[str | None]  # why the last attempt did not finish it
     lease_token: Mapped[UUID | None]

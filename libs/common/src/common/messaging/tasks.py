@@ -43,6 +43,7 @@ _SETTLE: Final = text("""
 """).bindparams(bindparam("keys", type_=ARRAY(String)))
 _POSTPONE: Final = text("""
     UPDATE task SET due_at = :due_at, attempt = :attempt, reason = :reason,
+        first_due_at = CASE WHEN :failed THEN COALESCE(first_due_at, due_at) END,
         lease_token = NULL, lease_until = NULL, lease_worker = NULL
     WHERE kind = :kind AND key = :key AND lease_token = :token
     RETURNING true
@@ -117,6 +118,7 @@ def _upsert_of(*, again: bool) -> Any:
         index_elements=["kind", "key"],
         set_={
             "due_at": case((opened, statement.excluded.due_at), else_=earlier),
+            "first_due_at": case((opened, None), else_=TaskRow.first_due_at),
             "payload": case((opened, statement.excluded.payload), else_=TaskRow.payload),
             "cause": case((opened, statement.excluded.cause), else_=TaskRow.cause),
             "attempt": case((opened, 0), else_=TaskRow.attempt),
@@ -216,7 +218,7 @@ class TaskContext:
         if done.again_at is None:
             ended = await session.scalar(_FINISH, {**about, "outcome": done.code, "now": self.clock.now()})
         else:
-            postponed = {"due_at": done.again_at, "attempt": 0, "reason": None}
+            postponed = {"due_at": done.again_at, "attempt": 0, "reason": None, "failed": False}
             ended = await session.scalar(_POSTPONE, {**about, **postponed})
         if ended is None:
             raise LeaseLost(f"{self.kind} {self.key}")
@@ -225,9 +227,8 @@ class TaskContext:
         """Records an attempt that failed. A lost lease is no matter: somebody else has the task."""
         about = {"kind": self.kind, "key": self.key, "token": self.token}
         async with self.sessions.begin() as session:
-            await session.execute(
-                _POSTPONE, {**about, "due_at": due_at, "attempt": attempt, "reason": reason}
-            )
+            failed = {"due_at": due_at, "attempt": attempt, "reason": reason, "failed": True}
+            await session.execute(_POSTPONE, {**about, **failed})
 
     async def give_up(self, reason: str, given_up: "GivenUp | None" = None) -> None:
         """No attempt is left: the task is `failed`, with the reason of its last attempt."""

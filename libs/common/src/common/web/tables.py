@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Identity, Index, Integer, UniqueConstraint
+from sqlalchemy import ARRAY, BigInteger, Identity, Index, Integer, String, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from common.db import COLUMN_TYPES, new_metadata
@@ -78,3 +78,14 @@ class DataKeyRow(Base):
     wrapped: Mapped[bytes]
     master_key: Mapped[str] = mapped_column(index=True)
     created_at: Mapped[datetime]
+
+
+class ProcessRow(Base):
+    """A running API or worker process of this service, and which master keys it has in its settings."""
+
+    __tablename__ = "process"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    role: Mapped[str]  # api or worker
+    master_keys: Mapped[list[str]] = mapped_column(ARRAY(String))  # NAME:FINGERPRINT, never a key
+    seen_at: Mapped[datetime]  # real time, never shifted
