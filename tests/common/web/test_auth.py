@@ -2,6 +2,7 @@
 
 import base64
 import json
+import logging
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,9 @@ import pytest
 from joserfc.jwk import OctKey, OKPKey, RSAKey
 
 from common.clock import Clock
-from common.web.auth import Caller, Role
+from common.settings import TokenSettings
+from common.telemetry import JsonFormatter
+from common.web.auth import Caller, Role, Verifier
 from common.web.problems import Problem
 from support.small_app import client_of, small_app
 from support.tokens import TOKENS, Issuer, elliptic_key
@@ -275,3 +278,64 @@ async def test_a_role_that_is_missing_is_403(client, issuer) -> None:
 
     assert (patient.status_code, patient.json()["type"]) == (403, "urn:problem:role-missing")
     assert (nobody.status_code, support.status_code) == (403, 200)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda issuer: issuer.token("patient", iss="http://other.test"), "issuer"),
+        (lambda issuer: issuer.token("patient", aud="other"), "audience"),
+        (lambda issuer: issuer.token("patient", exp=time.time() - 60), "expired"),
+        (lambda issuer: issuer.token("patient", nbf=time.time() + 600), "not-yet-valid"),
+        (lambda issuer: issuer.token("patient", sub=["Camille Le Goff"]), "claims"),
+        (lambda issuer: issuer.token("patient", exp="soon"), "times"),
+        (lambda issuer: issuer.token("patient")[:-6] + "AAAAAA", "signature"),
+        (lambda _: Issuer().token("patient"), "signature"),
+        (lambda _: "x" * 9000, "too-long"),
+        (lambda _: "Camille.Le.Goff", "not-a-token"),
+    ],
+    ids=["issuer", "audience", "old", "early", "subject", "times", "altered", "stranger", "long", "junk"],
+)
+async def test_a_rejected_token_leaves_a_line_with_the_reason_and_nothing_of_itself(
+    client, issuer, caplog, spoil, reason
+) -> None:
+    caplog.set_level(logging.INFO, logger="common")
+    token = spoil(issuer)
+
+    status, _, _ = await refused(client, {"Authorization": f"Bearer {token}"})
+
+    [line] = [each for each in caplog.records if each.getMessage().startswith("token rejected")]
+    written = JsonFormatter("x").format(line)
+    assert status == 401
+    assert line.reason == reason
+    for part in (token, *token.split("."), "Camille", "other.test"):
+        assert part not in written
+
+
+async def test_readiness_says_when_the_signing_keys_cannot_be_fetched(issuer, sessions) -> None:
+    moment = [datetime(2030, 1, 1, tzinfo=UTC)]
+    answers = [httpx.Response(503)]
+    keys = {"keys": [key.as_dict(private=False) for key in issuer.keys]}
+    transport = httpx.MockTransport(lambda _: answers[-1])
+    settings = TokenSettings(
+        issuer=TOKENS.issuer, jwks_url="http://issuer.test/jwks", audience=TOKENS.audience
+    )
+    verifier = Verifier(settings, transport=transport, now=lambda: moment[0])
+
+    async with client_of(small_app(sessions, verifier=verifier)) as client:
+
+        async def degraded() -> tuple[int, list[str]]:
+            answer = await client.get("/small/health/ready")
+            return answer.status_code, answer.json()["degraded"]
+
+        away = await degraded()
+        answers.append(httpx.Response(200, json=keys))
+        moment[0] += timedelta(seconds=2)
+        back = await degraded()
+        answers.append(httpx.Response(200, text="not JSON"))
+        moment[0] += timedelta(seconds=700)
+        away_again = await degraded()
+
+    assert away == (200, ["signing-keys"])
+    assert back == (200, [])
+    assert away_again == (200, ["signing-keys"])

@@ -88,7 +88,8 @@ def base_app(  # noqa: PLR0913 - the whole of what an HTTP process is made of
 ) -> FastAPI:
     """An app without routes of its own. What opens only while it runs, the lifespan sets in `app.state`.
 
-    `degraded` names outside systems that are away although the process is ready for other requests.
+    `degraded` names outside systems that are away although the process is ready for other requests. The
+    issuer is added here when its signing keys cannot be fetched.
     """
     app = _app(service, title, version, lifespan, about)
     app.state.sessions = sessions
@@ -106,8 +107,20 @@ def base_app(  # noqa: PLR0913 - the whole of what an HTTP process is made of
             await session.execute(text("SELECT 1"))
         return []
 
-    _include_operations(app, service, environment, clock, database, degraded)
+    async def away() -> list[str]:
+        found = await degraded() if degraded is not None else []
+        return found if await _has_signing_keys(app.state.verifier) else [*found, "signing-keys"]
+
+    _include_operations(app, service, environment, clock, database, away)
     return app
+
+
+async def _has_signing_keys(verifier: Verifier) -> bool:
+    try:
+        async with asyncio.timeout(_READY_SECONDS):
+            return await verifier.can_fetch_keys()
+    except TimeoutError:
+        return False
 
 
 def ops_app(

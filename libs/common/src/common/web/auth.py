@@ -7,6 +7,7 @@ import logging
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -16,7 +17,13 @@ from uuid import UUID
 import httpx
 from fastapi import Depends, Request
 from joserfc import jwt
-from joserfc.errors import JoseError, SecurityWarning
+from joserfc.errors import (
+    BadSignatureError,
+    InvalidKeyTypeError,
+    JoseError,
+    SecurityWarning,
+    UnsupportedAlgorithmError,
+)
 from joserfc.jwk import KeySet
 
 from common import outages
@@ -77,6 +84,7 @@ class Verifier:
         self._fetched_at = 0.0
         self._tried_at = float("-inf")
         self._fetching = asyncio.Lock()
+        self._failing = False
         self._verified: OrderedDict[bytes, tuple[Caller, float]] = OrderedDict()
 
     async def verify(self, token: str) -> Caller:
@@ -93,9 +101,20 @@ class Verifier:
             self._verified.popitem(last=False)
         return caller
 
+    async def can_fetch_keys(self) -> bool:
+        """Whether the last fetch of the signing keys worked; fetches them where they are missing or old.
+
+        False: tokens signed with a new key are refused, and all of them while there is no key at all.
+        """
+        now = self._now().timestamp()
+        if self._failing or now - self._fetched_at > _KEYS_SECONDS:
+            with suppress(Problem):
+                await self._fetch(now)
+        return not self._failing
+
     async def _check(self, token: str, now: float) -> tuple[Caller, float]:
         if len(token) > _MAX_TOKEN_CHARACTERS:
-            raise _invalid()
+            raise _invalid("too-long")
         if now - self._fetched_at > _KEYS_SECONDS:
             await self._fetch(now)
         try:
@@ -105,7 +124,7 @@ class Verifier:
             try:
                 claims = self._claims(token)
             except _UnknownKey:
-                raise _invalid() from None
+                raise _invalid("unknown-key") from None
         return self._caller(claims, now)
 
     def _claims(self, token: str) -> Mapping[str, Any]:
@@ -115,8 +134,12 @@ class Verifier:
                 return jwt.decode(token, self._key_of, algorithms=list(ALGORITHMS)).claims
         except _UnknownKey:
             raise
+        except BadSignatureError:
+            raise _invalid("signature") from None
+        except (UnsupportedAlgorithmError, InvalidKeyTypeError):
+            raise _invalid("algorithm") from None
         except (JoseError, ValueError, TypeError, KeyError, json.JSONDecodeError):
-            raise _invalid() from None
+            raise _invalid("not-a-token") from None
 
     def _key_of(self, token: Any) -> Any:
         key_id = token.headers().get("kid")
@@ -131,20 +154,23 @@ class Verifier:
         audience = claims.get("aud")
         audiences = audience if isinstance(audience, list) else [audience]
         expires, begins = claims.get("exp"), claims.get("nbf", 0)
-        if claims.get("iss") != self._settings.issuer or self._settings.audience not in audiences:
-            raise _invalid()
+        if claims.get("iss") != self._settings.issuer:
+            raise _invalid("issuer")
+        if self._settings.audience not in audiences:
+            raise _invalid("audience")
         if not isinstance(expires, (int, float)) or not isinstance(begins, (int, float)):
-            raise _invalid()
+            raise _invalid("times")
         if now >= expires + _LEEWAY_SECONDS:
+            _log_rejected("expired")
             raise _refused("token-expired", "The token has expired.", "invalid_token")
         if begins > now + _LEEWAY_SECONDS:
-            raise _invalid()
+            raise _invalid("not-yet-valid")
         told = self._settings
         try:
             subject = account_id(told.issuer, claim_at(claims, told.subject_claim))
             roles = names_at(claims, told.roles_claim)
         except ValueError:
-            raise _invalid() from None
+            raise _invalid("claims") from None
         caller = Caller(
             subject=subject,
             roles=frozenset(Role(each) for each in roles if each in set(Role)),
@@ -160,7 +186,7 @@ class Verifier:
                 if not self._keys:
                     raise _issuer_away()
                 return
-            self._tried_at = now
+            self._tried_at = now - _REFETCH_SECONDS + 1  # an issuer that starts is asked again soon
             try:
                 async with httpx.AsyncClient(
                     transport=self._transport, timeout=httpx.Timeout(5, connect=1)
@@ -170,16 +196,23 @@ class Verifier:
                 keys = KeySet.import_key_set(answer.json()).keys
             except (httpx.HTTPError, JoseError, ValueError, KeyError, TypeError) as error:
                 outages.report(_log, "issuer", error, "the signing keys cannot be fetched")
-                self._tried_at = now - _REFETCH_SECONDS + 1  # an issuer that starts is asked again soon
+                self._failing = True
                 if not self._keys:
                     raise _issuer_away() from None
                 return  # the keys we have stay good
             self._keys = {key.kid: key for key in keys}
-            self._fetched_at = now
+            self._fetched_at = self._tried_at = now
+            self._failing = False
 
 
-def _invalid() -> Problem:
+def _invalid(reason: str) -> Problem:
+    _log_rejected(reason)
     return _refused("token-invalid", "The token is not valid here.", "invalid_token")
+
+
+def _log_rejected(reason: str) -> None:
+    """For the operator: the caller learns only that the token is not valid. No token, no claim, no key id."""
+    _log.info("token rejected: %s", reason, extra={"reason": reason})
 
 
 def _refused(code: str, detail: str, error: str | None) -> Problem:
