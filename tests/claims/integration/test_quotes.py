@@ -151,7 +151,7 @@ def ages(group: str, *flags: str) -> dict[str, Any]:
             ages("3-to-5", "under 16", "minor"),
             ages("6-to-15", "under 16", "minor"),
             "regular-doctor",
-            [(750, 0, "TP+RECEIPT"), (750, 0, "TP+RECEIPT")],
+            [(900, 0, "TP+RECEIPT"), (750, 0, "TP+RECEIPT")],  # the supplement for a child under 6
             id="six",
         ),
         pytest.param(
@@ -161,6 +161,13 @@ def ages(group: str, *flags: str) -> dict[str, Any]:
             [(750, 200, "TP+RECEIPT"), (750, 200, "TP+RECEIPT")],
             id="eighty",
         ),
+        pytest.param(
+            ages("26-to-79"),
+            ages("80-or-more"),
+            "referred",
+            [(750, 200, "TP+RECEIPT"), (900, 200, "TP+RECEIPT")],  # by another than the regular doctor
+            id="eighty and referred",
+        ),
     ],
 )
 async def test_a_move_is_quoted_at_the_age_of_the_new_day(
@@ -169,7 +176,7 @@ async def test_a_move_is_quoted_at_the_age_of_the_new_day(
     facts = Facts(asked=before | {"pathway": pathway})
     await given_coverage(facts, nir=NIR)
 
-    await world.hear(facts.requested(), facts.moved(to=STARTS + timedelta(days=7), **since))
+    await world.hear(facts.requested(), facts.moved(to=STARTS + timedelta(days=8), **since))
 
     published = [quote for _, quote in await world.published(facts.appointment_id)]
     names = ("advance_cents", "deferred_deductions_cents", "sheet_mode")
@@ -192,10 +199,10 @@ async def test_a_move_that_says_nothing_of_the_ages_leaves_them(world, given_cov
     facts = Facts(asked=ages("3-to-5", "under 16", "minor") | {"pathway": "none"})
     await given_coverage(facts, nir=NIR)
 
-    await world.hear(facts.requested(), facts.moved(to=STARTS + timedelta(days=7)))
+    await world.hear(facts.requested(), facts.moved(to=STARTS + timedelta(days=8)))
 
     quotes = [quote for _, quote in await world.published(facts.appointment_id)]
-    assert [each["advance_cents"] for each in quotes] == [750, 750]
+    assert [each["advance_cents"] for each in quotes] == [900, 900]
     async with world.sessions() as session:
         stream = await session.get_one(Stream, facts.appointment_id)
     assert stream.request["age_group"] == "3-to-5"
@@ -525,3 +532,93 @@ async def test_a_quote_nobody_knows_yet_asks_to_come_again(client) -> None:
     answer = await client.get(f"/appointments/{uuid4()}/quote", headers=PATIENT)
 
     assert answer.status_code == 404
+
+
+PREVIEWED = {
+    "practice": PRACTICE,
+    "coverage": {"nir": NIR, "birth_date": "1985-05-14"},
+    "pathway": "referred",
+    "territory": "near",
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "codes", "advance"),
+    [
+        ({"care_on": "2030-06-04"}, ["TCG"], 750),
+        ({"care_on": "2030-06-09"}, ["TCG", "MHP"], 900),  # a Sunday
+        ({"starts_at": "2030-06-04T19:00:00Z"}, ["TCG", "MHP"], 900),  # 21:00 in Paris
+        ({"care_on": "2030-06-04", "starts_at": "2030-06-04T10:00:00+02:00"}, ["TCG"], 750),
+        (
+            {"care_on": "2030-06-04", "coverage": {"nir": NIR, "birth_date": "1945-05-14"}},
+            ["TCG", "MOP"],
+            900,
+        ),
+        ({"care_on": "2030-06-09", "acts": ["TCG"]}, ["TCG"], 750),
+        (
+            {"care_on": "2030-06-04", "acts": ["TCG", "MHP"], "practice": PRACTICE | {"fee_cents": 3000}},
+            ["TCG", "MHP"],
+            900,
+        ),
+    ],
+)
+async def test_a_preview_has_the_supplements_that_the_visit_will_have(
+    client, changes, codes, advance
+) -> None:
+    answer = await client.post("/previews", json=PREVIEWED | changes, headers=PATIENT)
+
+    assert answer.status_code == 201, answer.text
+    price = answer.json()["price"]
+    assert [each["code"] for each in price["lines"]] == codes
+    assert price["advance_cents"] == advance
+
+
+@pytest.mark.parametrize(
+    ("changes", "pointer", "code"),
+    [
+        ({}, "/body/care_on", "one-of-two"),
+        (
+            {"care_on": "2030-06-05", "starts_at": "2030-06-04T10:00:00Z"},
+            "/body/care_on",
+            "care-date-contradicted",
+        ),
+        ({"starts_at": "0001-01-01T00:00:00+14:00"}, "/body/starts_at", None),
+        ({"starts_at": "9999-12-31T23:59:59-12:00"}, "/body/starts_at", None),
+        ({"care_on": "2030-06-04", "acts": ["TCG", "TCG"]}, "/body/acts", "an-act-stands-once"),
+        ({"care_on": "2030-06-04", "acts": ["MOP"]}, "/body/acts", None),
+    ],
+)
+async def test_a_preview_says_which_field_stands_in_its_way(client, changes, pointer, code) -> None:
+    answer = await client.post("/previews", json=PREVIEWED | changes, headers=PATIENT)
+
+    assert answer.status_code == 422, answer.text
+    [wrong] = answer.json()["errors"]
+    assert wrong["pointer"] == pointer
+    assert code is None or wrong["code"] == code
+
+
+async def test_the_hour_of_a_preview_is_that_of_the_practitioner(client, world) -> None:
+    practitioner_id = uuid4()
+    async with world.sessions.begin() as session:
+        session.add(
+            Practitioner(
+                id=practitioner_id,
+                sequence=1,
+                withdrawn=False,
+                profession="physician",
+                specialty="01",
+                sector="s1",
+                zone="metropole",
+                agreed_company=False,
+                third_party_payment="full",
+                fee_cents=2500,
+                time_zone="Indian/Reunion",
+            )
+        )
+    asked = {name: value for name, value in PREVIEWED.items() if name != "practice"}
+    asked |= {"practitioner_id": str(practitioner_id), "starts_at": "2030-06-04T17:00:00Z"}  # 21:00 there
+
+    answer = await client.post("/previews", json=asked, headers=PATIENT)
+
+    assert answer.status_code == 201, answer.text
+    assert [each["code"] for each in answer.json()["price"]["lines"]] == ["TCG", "MHP"]

@@ -1,12 +1,16 @@
 """Previews and quotes: HTTP in, use case, HTTP out."""
 
+from datetime import date
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter
 
 from claims import store
 from claims.api.auth import MeansDep, sees_reasons, wait_for
 from claims.api.schemas import PreviewCreate, PreviewRead, QuoteList, QuoteRead, RecomputationRead
+from claims.domain.asking import When
+from claims.domain.calendar import day_at
 from claims.domain.refusals import PricingRefused
 from claims.usecases import coverage, quotes, reading
 from claims.usecases.statements import CoverageImpossible, IdentifierRefused, inside
@@ -41,13 +45,15 @@ async def create_preview(
     practitioner = (
         await store.get_practitioner(transaction, body.practitioner_id) if body.practitioner_id else None
     )
+    consultation = body.consultation(practitioner)
+    care_on = _care_on(body, consultation.clock)
     try:
         insurance, offer = await coverage.for_preview(
             transaction,
             means,
             body.patient_id,
             body.coverage.statement() if body.coverage else None,
-            care_on=body.care_on,
+            care_on=care_on,
             now=now,
         )
     except (IdentifierRefused, CoverageImpossible) as error:
@@ -56,10 +62,10 @@ async def create_preview(
         row = await quotes.preview(
             transaction,
             means,
-            body.consultation(practitioner),
+            consultation,
             insurance,
             offer=offer,
-            care_on=body.care_on,
+            when=When(care_on=care_on, starts_at=body.starts_at, ordinary_fee=body.is_fee_ordinary()),
             patient_id=body.patient_id,
             practitioner_id=body.practitioner_id,
             created_by=caller.subject,
@@ -120,6 +126,28 @@ async def recompute_quote(
     await _see(access, transaction, appointment_id, what="quote")
     recomputed = await reading.recomputed_quote(transaction, means, appointment_id, revision=revision)
     return RecomputationRead.of(recomputed)
+
+
+def _care_on(body: PreviewCreate, clock: ZoneInfo) -> date:
+    """The date of care: as given, or of the start by the clock of the place where the practitioner works."""
+    if body.starts_at is None:
+        if body.care_on is None:
+            detail = "Give care_on or starts_at."
+            raise problem(
+                422, "one-of-two", detail, errors=at_field("/body/care_on", "one-of-two", detail)["errors"]
+            )
+        return body.care_on
+    try:
+        care_on = day_at(body.starts_at, clock)
+    except OverflowError:
+        code, detail = "no-tariff", "There is no such day."
+        wrong = at_field("/body/starts_at", code, detail)
+        raise problem(422, code, detail, errors=wrong["errors"]) from None
+    if body.care_on not in {None, care_on}:
+        code, detail = "care-date-contradicted", f"Where the practitioner works that is on {care_on}."
+        wrong = at_field("/body/care_on", code, detail)
+        raise problem(422, code, detail, errors=wrong["errors"])
+    return care_on
 
 
 def _refuse_impossible(body: PreviewCreate) -> None:

@@ -35,6 +35,7 @@ from claims.usecases.pricing import Recomputed
 from claims.usecases.sponsors import Offer
 from claims.usecases.statements import AmcStatement, Statement
 from common.events.base import (
+    ActCode,
     AgeGroup,
     Currency,
     PathwayAnswer,
@@ -257,7 +258,16 @@ _OF_COVERAGE = {
 class PreviewCreate(In):
     practitioner_id: UUID | None = None
     practice: PracticeWrite | None = None
-    care_on: date
+    care_on: date | None = Field(
+        default=None, description="the date where the practitioner works; left out: that of starts_at"
+    )
+    starts_at: datetime | None = Field(
+        default=None, description="without it no supplement for the hour is counted, as for a visit at night"
+    )
+    acts: Annotated[list[ActCode], Field(max_length=10)] = Field(
+        default_factory=list,
+        description="left out: the consultation, with the supplements that follow from age, day and hour",
+    )
     patient_id: UUID | None = Field(
         default=None, description="prices with the patient's coverage as known now"
     )
@@ -290,7 +300,9 @@ class PreviewCreate(In):
         """Where this body gives a field of the question that is priced."""
         field, _, _ = field.partition(".")
         if field == "care_on":
-            return "/body/care_on"
+            return "/body/care_on" if self.care_on else "/body/starts_at"
+        if field == "acts" and self.acts:
+            return "/body/acts"
         if field in _OF_PRACTICE:
             return f"/body/practice/{field}" if self.practice else "/body/practitioner_id"
         if field in _OF_COVERAGE:
@@ -328,8 +340,14 @@ class PreviewCreate(In):
             minor_on_1_january=self.minor_on_1_january,
             age_group=self.age_group,
             seen_in_person=self.seen_in_person,
+            acts=tuple(self.acts),
             overrun_qualifier=overrun_qualifier,
+            time_zone=practitioner.time_zone if practitioner else None,
         )
+
+    def is_fee_ordinary(self) -> bool:
+        """Whether the fee is that of a consultation without supplements."""
+        return self.practitioner_id is not None or not self.acts
 
 
 class PriceLineRead(Out):

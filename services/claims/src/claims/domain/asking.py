@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -26,6 +26,7 @@ from claims.domain.pricing import (
     ThirdPartyPayment,
 )
 from claims.domain.situation import MON_SOUTIEN_PSY
+from claims.domain.supplements import with_supplements
 from claims.domain.tables import Tables
 from common.money import Cents
 from common.places import clock_of
@@ -123,6 +124,16 @@ class Taken:
 NOTHING_TAKEN: Final = Taken(this_year_cents=Cents(0), today_cents=Cents(0))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class When:
+    """The day of care where the practitioner works, and what else a price rests on before it is coded."""
+
+    care_on: date
+    booked_on: date | None = None
+    starts_at: datetime | None = None  # none: the hour is not known
+    ordinary_fee: bool = False  # the fee is that of a consultation without supplements
+
+
 def inputs_of(
     consultation: Consultation,
     insurance: Insurance,
@@ -131,13 +142,18 @@ def inputs_of(
     booked_on: date | None,
     tables: Tables,
     taken: Taken = NOTHING_TAKEN,
+    starts_at: datetime | None = None,
+    ordinary_fee: bool = False,
 ) -> Inputs:
-    """The question for the calculator on the care date.
+    """The question for the calculator on the care date, with the supplements that it will have.
+
+    `starts_at` None: the hour is not known. `ordinary_fee`: the fee is that of a consultation without
+    supplements, and they come on top of it.
 
     Raises PricingRefused for an act that is done in person: the platform is for video only (domain.md 3.4).
     """
     _refuse_in_person(consultation.acts, care_on=care_on, tables=tables)
-    return Inputs(
+    inputs = Inputs(
         care_on=care_on,
         born_on=insurance.born_on or _stand_in_birth(consultation, care_on=care_on),
         specialty=specialty_word(consultation.profession, consultation.specialty),
@@ -164,6 +180,8 @@ def inputs_of(
         sponsor=insurance.sponsor,
         booked_on=booked_on,
     )
+    hour = None if starts_at is None else starts_at.astimezone(consultation.clock).hour
+    return with_supplements(inputs, tables, hour=hour, ordinary_fee=ordinary_fee)
 
 
 def _refuse_in_person(codes: Sequence[str], *, care_on: date, tables: Tables) -> None:

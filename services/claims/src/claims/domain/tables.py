@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import re
 import tomllib
 import unicodedata
 from bisect import bisect_right
@@ -21,6 +22,8 @@ from common.typography import french
 KNOWN_FROM_THE_START: Final = datetime(2000, 1, 1, tzinfo=UTC)
 CONFIDENCES: Final = {"C", "D", "U", "S"}
 SECTOR_CLASSES: Final = ("s1", "optam", "s2", "s2+", "none")
+EXPECTED: Final = frozenset({"age", "sunday", "holiday"})
+_HOURS: Final = re.compile(r"([01]?[0-9]|2[0-3])-([1-9]|1[0-9]|2[0-4])")
 NO_COORDINATION: Final = "no"
 ARTICLE_2_BIS: Final = "article-2-bis"  # UNCAM decision of 29 October 2024
 COORDINATION: Final = (NO_COORDINATION, "yes", ARTICLE_2_BIS)
@@ -50,7 +53,9 @@ class Act(Row):
     min_age: int | None
     max_age: int | None
     other_than_regular_doctor: bool
+    supplement: bool  # stands beside another act
     coordination: str  # of COORDINATION: which conditions a coordination line has
+    expected: tuple[str, ...]  # what it follows from: "age", "sunday", "holiday", hours as "20-24"
     label_fr: str
     label_en: str
 
@@ -278,13 +283,18 @@ def _tariffs(record: _Record, groups: Mapping[str, bool], codes: set[str]) -> It
 
 
 def _acts(record: _Record) -> Iterator[Keyed]:
-    code = record.text("code")
+    code, place = record.text("code"), record.one_of("place", ("remote", "in-person", "any"))
+    expected = record.words("expected")
+    if not all(word in EXPECTED or _HOURS.fullmatch(word) for word in expected):
+        raise record.broken("expected-is-age-sunday-holiday-or-hours")
     yield (
         (code,),
         Act(
             **record.common(code),
             code=code,
-            in_person=record.one_of("place", ("remote", "in-person", "any")) == "in-person",
+            in_person=place == "in-person",
+            supplement=place == "any",
+            expected=expected,
             min_age=record.optional_number("min_age"),
             max_age=record.optional_number("max_age"),
             other_than_regular_doctor=record.flag("other_than_regular_doctor"),

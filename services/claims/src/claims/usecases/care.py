@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from claims import store
-from claims.domain.asking import Consultation
+from claims.domain.asking import Consultation, When
 from claims.domain.calendar import day_at
 from claims.domain.pricing import Amc, Inputs, Nir, Priced, PricingRefused, price
 from claims.domain.rights import PayerKind, RightsVerdict
@@ -80,8 +80,7 @@ async def price_care(
         offer=known.offer,
         patient_id=event.patient_id,
         practitioner_id=event.practitioner_id,
-        care_on=care_on,
-        booked_on=booked_on,
+        when=When(care_on=care_on, booked_on=booked_on, starts_at=event.starts_at),
     )
     priced = price(inputs, means.tables, means.policy, as_known_at=known_at)
     waiting_for = {

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from claims import store
-from claims.domain.asking import NOTHING_TAKEN, Consultation, Insurance, Taken, counted, inputs_of
+from claims.domain.asking import NOTHING_TAKEN, Consultation, Insurance, Taken, When, counted, inputs_of
 from claims.domain.pricing import Inputs
 from claims.models import SponsorOffer
 from claims.usecases.means import Means
@@ -23,14 +23,13 @@ async def asked(
     offer: SponsorOffer | None,
     patient_id: UUID | None,
     practitioner_id: UUID | None,
-    care_on: date,
-    booked_on: date | None,
+    when: When,
 ) -> Inputs:
     """All care of the person that has a price by now counts towards ceilings and caps; nobody has had none.
 
     Care that was done later and priced first counts too: no order of arrival exceeds a ceiling.
     """
-    taken = NOTHING_TAKEN
+    taken, care_on = NOTHING_TAKEN, when.care_on
     if patient_id is not None:
         known = await store.sum_taken(session, patient_id, practitioner_id=practitioner_id, care_on=care_on)
         taken = Taken(
@@ -42,7 +41,9 @@ async def asked(
         consultation,
         await _within_cap(session, insurance, offer, patient_id, care_on=care_on),
         care_on=care_on,
-        booked_on=booked_on,
+        booked_on=when.booked_on,
+        starts_at=when.starts_at,
+        ordinary_fee=when.ordinary_fee,
         tables=means.tables,
         taken=counted(taken, care_on=care_on, tables=means.tables),
     )

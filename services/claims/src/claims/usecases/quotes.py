@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from claims import store
-from claims.domain.asking import Consultation, Insurance
+from claims.domain.asking import Consultation, Insurance, When
 from claims.domain.calendar import day_at
 from claims.domain.pricing import PricingRefused, price
 from claims.models import Preview, Quote, QuoteState, SponsorOffer, Status, Stream
@@ -37,7 +37,7 @@ async def preview(
     insurance: Insurance,
     *,
     offer: SponsorOffer | None,
-    care_on: date,
+    when: When,
     patient_id: UUID | None,
     practitioner_id: UUID | None,
     created_by: UUID,
@@ -52,8 +52,7 @@ async def preview(
         offer=offer,
         patient_id=patient_id,
         practitioner_id=practitioner_id,
-        care_on=care_on,
-        booked_on=None,
+        when=when,
     )
     priced = price(inputs, means.tables, means.policy, as_known_at=now)
     columns = await pricing.columns(
@@ -217,8 +216,7 @@ async def _issue(session: AsyncSession, means: Means, stream: Stream, *, now: da
         offer=known.offer,
         patient_id=stream.patient_id,
         practitioner_id=stream.practitioner_id,
-        care_on=care_on,
-        booked_on=booked_on,
+        when=When(care_on=care_on, booked_on=booked_on, starts_at=stream.starts_at, ordinary_fee=True),
     )
     last = await store.find_issued_quote(session, stream.id) if stream.revision else None
     unchanged = last is not None and last.inputs_index == pricing.inputs_index(means, inputs)
