@@ -1,15 +1,34 @@
 """What the journeys send, as data: the platform's own player and the generated clients send the same."""
 
-from collections.abc import Mapping
-from datetime import timedelta
+import itertools
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from local.journeys.script import Journey, member_number_of, nir_of
 
-AHEAD: Final = timedelta(hours=5)  # the first visit, seen from the booking: hours away
+AHEAD: Final = timedelta(hours=5)  # the first visit, seen from the booking: hours away at least
+_PARIS: Final = ZoneInfo("Europe/Paris")
+_OPENS: Final = time(9)
+_LAST: Final = time(16)  # the others follow within four hours
+_SUNDAY: Final = 6
 APART: Final = timedelta(minutes=15)  # each journey wants a quarter of an hour of its own
 NOTICE: Final = timedelta(hours=3)  # before the visit, journey 6 is cancelled
 VISIT: Final = timedelta(minutes=9)
+
+
+def first_visit(now: datetime, *, holidays: Callable[[int], AbstractSet[date]]) -> datetime:
+    """The daytime of a working day in Paris: whenever the journeys are played, no visit has a supplement."""
+    earliest = (now + AHEAD).astimezone(_PARIS)
+    for number in itertools.count():
+        day = earliest.date() + timedelta(days=number)
+        at = max(datetime.combine(day, _OPENS, _PARIS), earliest)
+        if at.time() <= _LAST and day.weekday() != _SUNDAY and day not in holidays(day.year):
+            return at.astimezone(UTC)
+    raise AssertionError("every week has a working day")
+
 
 CONSENT: Final = {"text_version": "2026-01", "channel": "app"}
 MANDATE: Final = {"text_version": "2026-01", "accepted": True, "ceiling_cents": 3000}

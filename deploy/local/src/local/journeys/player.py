@@ -5,11 +5,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID, uuid4, uuid5
-from zoneinfo import ZoneInfo
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from claims.domain.tables import load_tables
 from local.configuration import CARD_PROVIDER
 from local.journeys import bodies
 from local.journeys.api import Api, JourneyFailed, Person, Refused
@@ -21,7 +21,6 @@ from local.simulators import CONTROLS
 
 _POLL_SECONDS: Final = 0.05
 _PATIENCE_SECONDS: Final = 90
-_PARIS: Final = ZoneInfo("Europe/Paris")
 _ENDS: Final = {"provider": {"paid", "rejected"}, "insured": {"acked"}}  # by whom the payer pays
 
 
@@ -115,7 +114,8 @@ class _Player:
         }
 
     async def _first_visit(self) -> str:
-        return (self._platform.clock.now() + bodies.AHEAD).isoformat()
+        holidays = load_tables().public_holidays
+        return bodies.first_visit(self._platform.clock.now(), holidays=holidays).isoformat()
 
     # booking
 
@@ -171,7 +171,7 @@ class _Player:
         wanted = first + bodies.APART * JOURNEYS.index(journey)
         body = {
             "practitioner_id": self._practitioners[journey.practitioner]["id"],
-            "care_on": wanted.astimezone(_PARIS).date().isoformat(),
+            "starts_at": wanted.isoformat(),
             "patient_id": patient,
             **bodies.care(journey),
         }
