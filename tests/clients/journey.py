@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import urlencode
@@ -111,13 +111,12 @@ class Player:
 
     def _book(self, me: Person, practitioner_id: Any, patient_id: Any, journey: Journey) -> Any:
         about = {"practitioner_id": practitioner_id, "patient_id": patient_id, **journey["care"]}
-        today = datetime.now(UTC).date()  # noqa: TID251 - another program than ours, with no clock of ours
-        question = client.PreviewCreate.from_dict(about | {"care_on": today})
-        preview = until("the price", lambda: me.quotes.create_preview(question))
         offers = me.agendas.list_practitioner_offers(practitioner_id, limit=1).items
         if journey["notice_minutes"]:
             later = offers[0].starts_at + timedelta(minutes=journey["notice_minutes"])
             offers = me.agendas.list_practitioner_offers(practitioner_id, limit=1, var_from=later).items
+        question = client.PreviewCreate.from_dict(about | {"starts_at": offers[0].starts_at})
+        preview = until("the price", lambda: me.quotes.create_preview(question))
         wanted = client.AppointmentCreate.from_dict(
             {
                 "offer_id": offers[0].id,

@@ -133,13 +133,23 @@ async function saveCard(me: Api, journey: Journey): Promise<void> {
     good(await me.POST("/payment/v1/cards", { params: { header }, body }));
 }
 
-async function preview(me: Api, practitioner_id: string, patient_id: string, journey: Journey): Promise<string> {
-    const care_on = new Date().toISOString().slice(0, 10);
-    const body = { practitioner_id, patient_id, care_on, ...journey.care };
+interface FreeTime {
+    id: string;
+    starts_at: string;
+}
+
+async function preview(
+    me: Api,
+    practitioner_id: string,
+    patient_id: string,
+    starts_at: string,
+    journey: Journey,
+): Promise<string> {
+    const body = { practitioner_id, patient_id, starts_at, ...journey.care };
     return (await until(() => me.POST("/claims/v1/previews", { body }))).id;
 }
 
-async function freeTime(me: Api, practitioner_id: string, notice_minutes: number): Promise<string> {
+async function freeTime(me: Api, practitioner_id: string, notice_minutes: number): Promise<FreeTime> {
     const path = { practitioner_id };
     const first = async (query: { limit: number; from?: string }) => {
         const { items } = good(await me.GET("/booking/v1/practitioners/{practitioner_id}/offers", { params: { path, query } }));
@@ -148,15 +158,15 @@ async function freeTime(me: Api, practitioner_id: string, notice_minutes: number
         return offer;
     };
     const soon = await first({ limit: 1 });
-    if (notice_minutes === 0) return soon.id;
+    if (notice_minutes === 0) return soon;
     const from = new Date(Date.parse(soon.starts_at) + notice_minutes * 60_000).toISOString();
-    return (await first({ limit: 1, from })).id;
+    return await first({ limit: 1, from });
 }
 
 async function book(me: Api, practitioner_id: string, patient_id: string, journey: Journey): Promise<string> {
-    const preview_id = await preview(me, practitioner_id, patient_id, journey);
-    const offer_id = await freeTime(me, practitioner_id, journey.notice_minutes);
-    const body = { offer_id, patient_id, reason_code: journey.reason_code, preview_id, ...journey.care };
+    const offer = await freeTime(me, practitioner_id, journey.notice_minutes);
+    const preview_id = await preview(me, practitioner_id, patient_id, offer.starts_at, journey);
+    const body = { offer_id: offer.id, patient_id, reason_code: journey.reason_code, preview_id, ...journey.care };
     const header = { ...key(), Prefer: "wait=5" };
     const { id } = await until(() => me.POST("/booking/v1/appointments", { params: { header }, body }));
     const path = { appointment_id: id };
