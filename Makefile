@@ -27,7 +27,7 @@ help:  ## this list
 		/^[a-z-]+:.*##/ {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ##@ Use it
-run: .state/setup  ## the platform on this machine: ONCE=1 ends after the journeys, REPORT=file, PROCESSES=1, PORT=n
+run: .state/setup  ## the platform on this machine: ONCE=1 ends after the journeys, AGAIN=1 plays them anew, REPORT=file, PROCESSES=1, PORT=n
 	@exec $(BIN)/python -m local $(if $(call on,ONCE),--once) $(if $(call on,PROCESSES),--processes) $(if $(call on,AGAIN),--again) \
 		$(if $(REPORT),--report "$(REPORT)") $(if $(PORT),--port $(PORT))
 

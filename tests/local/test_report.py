@@ -53,7 +53,7 @@ def test_journeys_whose_patients_were_told_the_same_stand_together() -> None:
 
     printed = shown(132, [(first, OUTCOME), (second, alone), (third, other)])
 
-    _, _, told = printed.partition("What each patient was told")
+    told = printed.partition("What each patient was told")[2].partition("Who paid what")[0].rstrip()
     assert [line.strip() for line in told.splitlines()[2:]] == [
         f"1   {first.title} (AMO 17.50 rights-pending, AMC 7.50 rejected, balance 7.50)",
         f"3   {third.title} (cancelled)",

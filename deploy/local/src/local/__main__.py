@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from uuid import uuid4
 
 import uvloop
 from rich.console import Console
@@ -98,14 +99,17 @@ async def _run(arguments: argparse.Namespace, directory: Path, console: Console)
         outcomes = await _unless(interrupted, play(platform, console, again=arguments.again))
         if outcomes is None:
             return 130
-        report.show(console, outcomes)
         if arguments.report:
             report.write(arguments.report, outcomes)
         failed = report.unexpected(outcomes)
+        if not arguments.once:
+            _say_where(platform, console)
+        report.show(console, outcomes)
+        _say_the_time(platform, console)
         for each in failed:
             console.print(f"[red]{each}[/red]")
         if not arguments.once:
-            _say_where(platform, console)
+            console.print("serving until Ctrl-C; AGAIN=1 plays the journeys once more at the next start")
             await interrupted.wait()
         return 1 if failed else 0
 
@@ -123,13 +127,33 @@ async def _unless(interrupted: asyncio.Event, work: Coroutine[Any, Any, T]) -> T
 
 
 def _say_where(platform: Platform, console: Console) -> None:
-    console.print(f"\nserving until Ctrl-C; data, PDF files and logs are in {platform.directory}")
-    for service in SERVICES:
-        console.print(f"  {service:10} {platform.addresses.apis[service]}/{service}/openapi.json")
+    """Addresses, and a command for a token that can be pasted from a terminal of 80 columns."""
     front = platform.addresses.front
-    console.print(f"  {'reference':10} {front}/docs")
-    form = "-d grant_type=urn:dev:person -d role=patient -d subject=UUID"
-    console.print(f"  {'tokens':10} curl {form} {front}{ISSUER}/token")
+    lines = [
+        f"data, PDF files and logs are in {platform.directory}",
+        f"API reference: {front}/docs",
+        *(f"{each:10} {platform.addresses.apis[each]}/{each}/openapi.json" for each in SERVICES),
+        "",
+        "a token of a patient, for any account:",
+        f"curl -s {front}{ISSUER}/token \\",
+        "  -d grant_type=urn:dev:person -d role=patient \\",
+        f"  -d subject={uuid4()}",
+        "",
+    ]
+    for line in lines:
+        console.print(line, soft_wrap=True, markup=False)
+
+
+def _say_the_time(platform: Platform, console: Console) -> None:
+    """The visits of the journeys lie ahead: the platform's clock was set forward to each of them."""
+    ahead = int(platform.clock.shift.total_seconds())
+    if ahead:
+        days, hours, minutes = ahead // 86_400, ahead // 3_600 % 24, ahead // 60 % 60
+        console.print(
+            f"the platform's clock runs {days} days {hours} h {minutes} min ahead of yours: the journeys\n"
+            f"went to the time of each visit; there it is {platform.clock.now():%Y-%m-%d %H:%M} UTC",
+            soft_wrap=True,
+        )
 
 
 if __name__ == "__main__":

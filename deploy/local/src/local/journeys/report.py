@@ -113,7 +113,9 @@ async def _download(me: Any, journey: Journey, document: Mapping[str, Any], fold
 
 
 def show(console: Console, outcomes: Sequence[tuple[Journey, Outcome]]) -> None:
-    """The table, whole from 100 columns on, then what the patients were told."""
+    """What the patients were told, then the table, whole from 100 columns on: it ends on the screen."""
+    _tell(console, outcomes)
+    console.print()
     narrow = console.width < _ROOMY
     table = Table(
         title="Who paid what",
@@ -148,7 +150,6 @@ def show(console: Console, outcomes: Sequence[tuple[Journey, Outcome]]) -> None:
             or "none",
         )
     console.print(table)
-    _tell(console, outcomes)
 
 
 def _tell(console: Console, outcomes: Sequence[tuple[Journey, Outcome]]) -> None:
