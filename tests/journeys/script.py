@@ -20,7 +20,7 @@ _VISITS_EACH: Final = 4  # a day: from the fifth on the fund keeps back less
 _CHANGING: Final = frozenset({"9", "10", "corrected", "dearer", "dearer, accepted", "dearer than nothing"})
 _DOCTOR: Final = {
     "profession": "physician",
-    "specialty": "01",
+    "specialty": "05",  # no supplement at night or on a Sunday: a visit has one price at any hour
     "sector": "s1",
     "third_party_payment": "full",
     "fee_cents": 2500,
@@ -165,7 +165,7 @@ class Case:
     async def complete(self) -> None:
         is_doctor = self.journey.practitioner != "psychologist"
         body = {
-            "acts": [{"code": "TCG"}] if is_doctor else [],
+            "acts": [{"code": "TCS"}] if is_doctor else [],
             "fee_cents": self.practitioner.fee_cents,
             "overrun_qualifier": None,
             "outcome": "treated" if is_doctor else "advice-given",
