@@ -1,6 +1,9 @@
 """What production refuses, and what the storage keeps."""
 
+import asyncio
 import base64
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -83,6 +86,50 @@ async def test_a_storage_that_is_away_says_so_soon_and_is_counted(away) -> None:
     assert 'storage_up{service="documents"} 0.0' in shown
     assert 'storage_failures_total{operation="get",service="documents"} 1.0' in shown
     assert 'storage_failures_total{operation="put",service="documents"} 1.0' in shown
+
+
+async def _empty_bucket(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+    await writer.drain()
+    writer.close()
+
+
+async def _mute(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async with asyncio.timeout(30):
+        await writer.wait_closed()
+
+
+@pytest.fixture
+async def bucket(monkeypatch, away) -> AsyncIterator[Callable[..., Awaitable[Storage]]]:
+    """An S3 storage without TLS, which the environment allows; it answers as it is told."""
+    async with AsyncExitStack() as stack:
+
+        async def bucket(answer) -> Storage:
+            server = await stack.enter_async_context(await asyncio.start_server(answer, "127.0.0.1", 0))
+            port = server.sockets[0].getsockname()[1]
+            monkeypatch.setenv("AWS_ENDPOINT", f"http://127.0.0.1:{port}")
+            return Storage("s3://bucket", away.metrics)
+
+        yield bucket
+
+
+async def test_what_the_environment_says_of_the_client_holds(bucket) -> None:
+    storage = await bucket(_empty_bucket)
+
+    assert await storage.problems() == []
+    with pytest.raises(FileMissing):
+        await storage.get("2026/11/22/a")
+
+
+async def test_a_storage_that_is_mute_is_given_up(bucket, monkeypatch) -> None:
+    monkeypatch.setattr("documents.storage._CALL_SECONDS", 0.2)
+    storage = await bucket(_mute)
+
+    with pytest.raises(StorageAway, match="TimeoutError"):
+        await storage.get("2026/11/22/a")
+    with pytest.raises(StorageAway, match="TimeoutError"):
+        await storage.put("2026/11/22/a", b"one")
 
 
 async def test_a_storage_that_answers_has_no_problems(tmp_path) -> None:

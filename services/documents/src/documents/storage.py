@@ -17,9 +17,10 @@ from common.telemetry import Metrics
 
 _PROBED: Final = "readiness"  # no object has this name: the answer is that it is not there
 _PROBE_SECONDS: Final = 2.0
-# A person waits: the library's own patience of three minutes is too long.
+# A person waits: the library's own patience of three minutes is too long. The limit of one call is kept here,
+# because client options given here would replace those of the environment (AWS_ALLOW_HTTP, a proxy).
+_CALL_SECONDS: Final = 10.0
 _OF_S3: Final[dict[str, Any]] = {
-    "client_options": {"connect_timeout": "2s", "timeout": "10s"},
     "retry_config": {"max_retries": 2, "retry_timeout": timedelta(seconds=8)},
 }
 
@@ -54,7 +55,8 @@ class Storage:
         """
         with self._watched("put"):
             try:
-                await obstore.put_async(self._store, key, content, mode="create")
+                async with asyncio.timeout(_CALL_SECONDS):
+                    await obstore.put_async(self._store, key, content, mode="create")
             except AlreadyExistsError:
                 if await self.get(key) != content:
                     raise
@@ -66,10 +68,11 @@ class Storage:
         """Raises FileMissing, StorageAway."""
         with self._watched("get"):
             try:
-                found = await obstore.get_async(self._store, key)
+                async with asyncio.timeout(_CALL_SECONDS):
+                    found = await obstore.get_async(self._store, key)
+                    return bytes(await found.bytes_async())
             except FileNotFoundError:
                 raise FileMissing(key) from None
-            return bytes(await found.bytes_async())
 
     async def problems(self) -> list[str]:
         """`["storage"]` when it does not answer within two seconds, else nothing: for readiness."""
