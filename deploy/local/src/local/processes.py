@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from local.errors import LocalError
 
@@ -75,9 +75,17 @@ class Child:
 
 
 async def start_child(
-    name: str, argv: Sequence[str], *, env: Mapping[str, str], log: Path, directory: Path | None = None
+    name: str,
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    log: Path,
+    directory: Path | None = None,
+    identity: Mapping[str, Any] | None = None,
 ) -> Child:
     """Start `argv` with exactly the environment `env`; what it prints is appended to `log`.
+
+    `identity` are the arguments `user`, `group` and `extra_groups` of subprocess, where it is another one's.
 
     It has a session of its own: Ctrl-C reaches only us, and we end our children in order. Call it from the
     thread that lives as long as the child may: the kernel ends the child with that thread.
@@ -93,6 +101,7 @@ async def start_child(
                 stderr=output,
                 start_new_session=True,
                 preexec_fn=dying_with(os.getpid()),
+                **(identity or {}),
             )
     except OSError as error:
         raise LocalError(f"{name} does not start: {(error.strerror or str(error)).lower()}") from error

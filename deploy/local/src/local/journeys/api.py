@@ -46,6 +46,10 @@ class Api:
     def administrator(self, subject: str) -> "Person":
         return self._person("administrator", subject)
 
+    def with_token(self, token: str) -> "Person":
+        """Somebody who has logged in elsewhere."""
+        return Person(self, {}, token)
+
     def _person(self, role: str, subject: str, **claims: str) -> "Person":
         return self._people.setdefault(
             (role, subject), Person(self, {"role": role, "subject": subject, **claims})
@@ -55,10 +59,10 @@ class Api:
 class Person:
     """Somebody with a token. What another service will create by event is waited for, as the API asks."""
 
-    def __init__(self, api: Api, claims: Mapping[str, str]) -> None:
+    def __init__(self, api: Api, claims: Mapping[str, str], token: str | None = None) -> None:
         self._api = api
         self._claims = claims
-        self._token: str | None = None
+        self._token = token
         self._once = asyncio.Lock()
 
     async def get(self, path: str, **parameters: Any) -> Any:

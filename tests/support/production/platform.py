@@ -1,0 +1,180 @@
+"""Four APIs and four workers in production mode, told what deploy/env says, with addresses of here."""
+
+import base64
+import os
+import re
+import secrets
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from common.clock import wall
+from documents.signing import Seal, development_seal
+from local.configuration import SERVICES, Addresses
+from local.errors import LocalError
+from local.kafka import Kafka
+from local.paths import REPOSITORY
+from local.platform import free_ports
+from local.processes import Child, start_child
+from support.eventually import eventually
+from support.production import keycloak, partners, postgres_tls, s3
+
+_LINE: Final = re.compile(r"^(# )?([A-Z0-9_]+)=(.*)$", re.MULTILINE)
+_PASSED_ON: Final = ("PATH", "HOME", "LANG", "TMPDIR")
+_READY_SECONDS: Final = 90
+_COMMAND_SECONDS: Final = 120
+
+
+class NotInTheFile(Exception):
+    """A variable that deploy/env does not name, or one of its samples that nobody replaced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What a platform brings: each is real, but for the partners."""
+
+    postgres: postgres_tls.Server
+    kafka: Kafka
+    keycloak: keycloak.Keycloak
+    bucket: s3.Bucket
+    partners: partners.Partners
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    addresses: Addresses
+    processes: Mapping[str, Child]
+    seal: Seal
+    logs: Path
+    outside: Outside
+
+
+def environment_of(service: str, own: Mapping[str, str]) -> dict[str, str]:
+    """The variables of deploy/env/SERVICE.env, where those of `own` replace a value or a comment.
+
+    Raises NotInTheFile.
+    """
+    file = REPOSITORY / "deploy" / "env" / f"{service}.env"
+    found = _LINE.findall(file.read_text(encoding="utf-8"))
+    unknown = own.keys() - {name for _, name, _ in found}
+    if unknown:
+        raise NotInTheFile(f"{file.name} does not name {', '.join(sorted(unknown))}")
+    told: dict[str, str] = {name: value for comment, name, value in found if not comment} | dict(own)
+    samples = [name for name, value in told.items() if "sample" in value or ".example" in value]
+    if samples:
+        raise NotInTheFile(f"{', '.join(samples)} of {file.name} is still a sample")
+    return told
+
+
+def _own(
+    service: str, outside: Outside, apis: Mapping[str, int], ops: int, seal_file: Path
+) -> dict[str, str]:
+    """What a deployment gives a value of its own, by the name without the service's prefix."""
+    address = {name: f"http://127.0.0.1:{port}" for name, port in apis.items()}
+    issuer = outside.keycloak
+    told = {
+        "ENVIRONMENT": "production",
+        "HTTP__HOST": "127.0.0.1",
+        "HTTP__PORT": str(apis[service]),
+        "OPS__HOST": "127.0.0.1",
+        "OPS__PORT": str(ops),
+        "POSTGRES__DSN": outside.postgres.dsn(service),
+        "KAFKA__BOOTSTRAP_SERVERS": outside.kafka.bootstrap_servers,
+        "TOKENS__ISSUER": issuer.issuer,
+        "TOKENS__JWKS_URL": issuer.jwks_url,
+        "TOKENS__ROLES_CLAIM": "realm_access.roles",
+        "TOKENS__CLIENT_CLAIM": "azp",
+        "IDENTITY__TOKEN_URL": issuer.token_url,
+        "IDENTITY__CLIENT_SECRET": issuer.secrets[service],
+        **{name: _key() for name in ("KEYS__MASTER__FIRST", "KEYS__INDEX", "KEYS__CURSOR")},
+        "BOOKING_URL": address["booking"],
+    }
+    more = {
+        "booking": {},
+        "payment": {
+            "PROVIDER_URL": outside.partners.card_provider,
+            "PROVIDER_KEY": outside.partners.provider_key,
+            "WEBHOOK_SECRET": outside.partners.webhook_secret,
+        },
+        "claims": {
+            "GATEWAY_URL": outside.partners.insurers,
+            "GATEWAY_KEY": outside.partners.gateway_key,
+            "RIGHTS_URL": outside.partners.insurers,
+            # the insurers here answer at once, and a test does not wait half a minute to ask again
+            "CLAIMING__GATHER_FOR": "PT0.1S",
+            "CLAIMING__POLL_EVERY": "PT0.5S",
+            "CLAIMING__POLL_IDLE_EVERY": "PT2S",
+        },
+        "documents": {
+            "CLAIMS_URL": address["claims"],
+            "PUBLIC_URL": address["documents"],
+            "STORAGE_URL": f"s3://{outside.bucket.name}/files",
+            "SEAL_FILE": str(seal_file),
+            "SEAL_FORMAT": "pem",
+        },
+    }
+    return {f"{service.upper()}_{name}": value for name, value in (told | more[service]).items()}
+
+
+@asynccontextmanager
+async def running(directory: Path, outside: Outside, apis: Mapping[str, int]) -> AsyncIterator[Platform]:
+    """Migrated, with its topics, and ready. A process that has not ended by itself is killed at the end."""
+    logs = directory / "logs"
+    logs.mkdir()
+    seal = development_seal(directory / "seal", now=wall())
+    [seal_file] = (directory / "seal").iterdir()
+    operations = dict(zip(SERVICES, free_ports(len(SERVICES)), strict=True))
+    machine = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}  # noqa: TID251
+    machine |= {"PGSSLMODE": "verify-full", "PGSSLROOTCERT": str(outside.postgres.ca_file)}
+    told = {}
+    for service in SERVICES:
+        own = _own(service, outside, apis, operations[service], seal_file)
+        told[service] = machine | environment_of(service, own)
+    # in production the seal is a file, and a folder for one made at the start is refused beside it
+    del told["documents"]["DOCUMENTS_SEAL_DIRECTORY"]
+    told["documents"] |= outside.bucket.environment
+
+    async def started(service: str, *arguments: str) -> Child:
+        name = "-".join((service, *arguments))
+        argv = [sys.executable, "-m", service, *arguments]
+        return await start_child(name, argv, env=told[service], log=logs / f"{name}.log")
+
+    async with AsyncExitStack() as stack:
+        for command in (("migrate",), ("topics", "create")):
+            for service in SERVICES:
+                child = await started(service, *command)
+                stack.push_async_callback(child.kill)
+                assert await child.wait() == 0, child.last_lines(10)
+        processes = {}
+        for service in SERVICES:
+            for role in ("api", "worker"):
+                child = processes[f"{service}-{role}"] = await started(service, role)
+                stack.push_async_callback(child.kill)
+        for service, port in (*apis.items(), *operations.items()):
+            url = f"http://127.0.0.1:{port}/{service}/health/ready"
+            await eventually(partial(_ready, url, processes), within=_READY_SECONDS, every=0.1)
+        addresses = Addresses.apart(1, apis)
+        yield Platform(addresses, processes, seal, logs, outside)
+
+
+async def _ready(url: str, processes: Mapping[str, Child]) -> bool:
+    for child in processes.values():
+        if child.returncode is not None:
+            raise LocalError(f"{child.name} ended: {child.last_lines(10)}")
+    async with httpx.AsyncClient(timeout=5) as client:
+        try:
+            answer = await client.get(url)
+        except httpx.TransportError:
+            return False
+        assert answer.is_success, f"{url}: {answer.text}"
+        return True
+
+
+def _key() -> str:
+    return base64.b64encode(secrets.token_bytes(32)).decode()
