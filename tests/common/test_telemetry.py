@@ -1,10 +1,12 @@
 """Logs that are JSON and hold no personal data; traces that reach from one process to the next."""
 
+import ast
 import json
 import logging
 import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -202,3 +204,19 @@ def test_what_ends_a_process_is_logged_without_its_message() -> None:
     assert ended.returncode == 1
     assert json.loads(ended.stderr)["exception"][0]["type"] == "builtins.RuntimeError"
     assert b"Dupont" not in ended.stderr
+
+
+def test_every_app_of_the_repository_turns_the_spans_of_fastapi_off() -> None:
+    root = Path(__file__).parents[2]
+    sources = [each for folder in ("libs", "services", "deploy") for each in (root / folder).rglob("*.py")]
+    made = [
+        call
+        for source in sources
+        for call in ast.walk(ast.parse(source.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "FastAPI"
+    ]
+
+    assert len(made) > 3
+    for call in made:
+        [told] = [ast.unparse(each.value) for each in call.keywords if each.arg == "telemetry"]
+        assert told.endswith("FASTAPI_OFF")

@@ -185,7 +185,9 @@ class ConsumerContract:
             await self.send(reader, [*facts(key, 1, 2, 3, 3, 4), *facts(other, 1, 2)])
             await self.until_applied(reader, {key: [1, 2, 3, 4], other: [1, 2]})
 
-    async def test_a_bug_parks_its_key_after_three_tries_and_nothing_else(self, reader: Reader) -> None:
+    async def test_a_bug_parks_its_key_after_three_tries_and_nothing_else(
+        self, reader: Reader, caplog: pytest.LogCaptureFixture
+    ) -> None:
         bad, good = on_partition(1), on_partition(1)
         tries: Counter[int] = Counter()
 
@@ -203,6 +205,10 @@ class ConsumerContract:
             await eventually(lambda: self._letters_are(reader, expected), within=self.within)
 
         assert tries == {2: 4}  # the batch, and three times alone
+        said = [each.getMessage() for each in caplog.records if each.name.startswith("common.")]
+        [letter] = [each for each in said if each.startswith("dead letter: ")]
+        assert letter.endswith(", LookupError")
+        assert str(bad) not in " ".join(said), "a key may be the id of a patient"
 
     async def test_a_redrive_brings_a_parked_key_back_in_order(self, reader: Reader) -> None:
         key, failing = uuid4(), True

@@ -21,6 +21,7 @@ from sqlalchemy import make_url
 
 from common.db import NoRoom, check_room, engine_of
 from common.settings import PostgresSettings
+from common.telemetry import Metrics
 from common.wake import LocalWake
 from common.web.server import Server
 from local import broker as embedded
@@ -51,6 +52,7 @@ class Platform:
     directory: Path
     republished: int  # events that a new broker was given again
     shifted: tuple[str, ...] = ()  # processes that keep a clock of their own
+    metrics: tuple[Metrics, ...] = ()  # of each service, API and worker together, where all is one process
 
     async def advance(self, shift: timedelta) -> None:
         """Set the clock of every process `shift` ahead of the real time; never back."""
@@ -140,6 +142,7 @@ async def in_one_process(
         stop = asyncio.Event()
         workers: list[Callable[[], Coroutine[Any, Any, None]]] = []
         documents = {}
+        measured: list[Metrics] = []
         for service in SERVICES:
             told = settings_of(
                 service,
@@ -157,13 +160,16 @@ async def in_one_process(
             front.mount(f"/{service}", app)
             documents[service] = of_app(app)
             run = import_module(f"{service}.worker").run
-            workers.append(partial(run, settings, clock=clock, wake=wake, stop=stop))
+            measured.append(app.state.metrics)
+            workers.append(
+                partial(run, settings, clock=clock, wake=wake, stop=stop, metrics=app.state.metrics)
+            )
         front.mount("/docs", reference_pages(documents))
         app = Recording(front, record) if record else front
         async with serving(app, listener), _working(workers, stop):
             # with the workers at work: they make room for the next portion
             republished = await republish(dsns, broker.bootstrap_servers)
-            yield Platform(addresses, clock, database, directory, republished)
+            yield Platform(addresses, clock, database, directory, republished, metrics=tuple(measured))
 
 
 @asynccontextmanager

@@ -15,6 +15,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from common.clock import Clock
+from common.telemetry import FASTAPI_OFF
 from simulators import card_provider_by_itself as by_itself
 from simulators.card_provider_books import Answer, Books, Entry, Refused, Scenario, Work
 from simulators.card_provider_webhooks import Deliverer
@@ -366,7 +367,12 @@ def create_app(
             finally:
                 stop.set()
 
-    app = FastAPI(title="Card provider simulator", lifespan=lifespan, openapi_url=f"{PREFIX}/openapi.json")
+    app = FastAPI(
+        telemetry=FASTAPI_OFF,
+        title="Card provider simulator",
+        lifespan=lifespan,
+        openapi_url=f"{PREFIX}/openapi.json",
+    )
     app.state.api_key = api_key
     for router in (tokens, server, challenges):
         app.include_router(router)
@@ -385,7 +391,10 @@ def create_controls(dsn: str, *, clock: Clock, public_url: str) -> FastAPI:
             yield
 
     app = FastAPI(
-        title="Card provider controls", lifespan=lifespan, openapi_url=f"{CONTROLS_PREFIX}/openapi.json"
+        telemetry=FASTAPI_OFF,
+        title="Card provider controls",
+        lifespan=lifespan,
+        openapi_url=f"{CONTROLS_PREFIX}/openapi.json",
     )
     app.include_router(controls)
     app.add_exception_handler(Refused, _on_refused)

@@ -19,6 +19,7 @@ from joserfc.jwk import ECKey
 
 from common.clock import wall
 from common.settings import Environment
+from common.telemetry import FASTAPI_OFF
 
 PREFIX: Final = "/simulators/issuer"
 CONTROLS_PREFIX: Final = "/simulators/controls/issuer"
@@ -229,6 +230,7 @@ def _app(
             yield
 
     app = FastAPI(
+        telemetry=FASTAPI_OFF,
         title=title,
         lifespan=lifespan,
         openapi_url=f"{prefix}/openapi.json",

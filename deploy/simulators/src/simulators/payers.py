@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException, Query, Request
 
 from common.clock import Clock
+from common.telemetry import FASTAPI_OFF
 from simulators import payers_rights
 from simulators.payers_books import Books
 from simulators.payers_messages import BatchIn, Received, ReturnPage, Script, TakeBack
@@ -91,7 +92,12 @@ def _app(title: str, dsn: str, clock: Clock, routers: Sequence[APIRouter]) -> Fa
         async with books.opened():
             yield
 
-    app = FastAPI(title=title, lifespan=lifespan, generate_unique_id_function=lambda route: route.name)
+    app = FastAPI(
+        telemetry=FASTAPI_OFF,
+        title=title,
+        lifespan=lifespan,
+        generate_unique_id_function=lambda route: route.name,
+    )
     app.state.books = books
     for router in routers:
         app.include_router(router)

@@ -92,7 +92,9 @@ METRICS: Final = MappingProxyType[MetricName, Metric](
         "storage_failures_total": Metric(
             "counter", "Calls of the document storage that failed, by operation.", ("operation",)
         ),
-        "storage_up": Metric("gauge", "1: the last call of the document storage succeeded; 0: it failed."),
+        "storage_up": Metric(
+            "gauge", "Whether the last call of the document storage succeeded: 1 yes, 0 no."
+        ),
         "holds": Metric("gauge", "Card holds that are not in a final state, by state.", ("state",)),
         "claims_oldest_seconds": Metric(
             "gauge",

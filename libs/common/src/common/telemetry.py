@@ -13,11 +13,12 @@ from datetime import UTC, datetime
 from types import MappingProxyType, TracebackType
 from typing import Any, Final, Literal
 
+from fastapi.telemetry import TelemetryConfig
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -206,10 +207,26 @@ def configure_tracing(service: str, *, endpoint: str | None) -> None:
     """Exports spans to an OTLP endpoint; without one, trace context is still carried on."""
     if endpoint is None:
         return
-    provider = TracerProvider(resource=Resource.create({"service.name": service}))
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
-    trace.set_tracer_provider(provider)
+    exporting = BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint))
+    trace.set_tracer_provider(tracer_provider(service, exporting))
 
+
+def tracer_provider(service: str, processor: SpanProcessor) -> TracerProvider:
+    """Makes the spans of a process and hands them to `processor`."""
+    provider = TracerProvider(resource=Resource.create({"service.name": service}))
+    provider.add_span_processor(processor)
+    return provider
+
+
+# For every `FastAPI(telemetry=...)`: it would export the path and the query of each request, with the ids and
+# codes in them. The spans of requests are made by `common.web.app.Edge`.
+FASTAPI_OFF: Final[TelemetryConfig] = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
 
 _TRACEPARENT: Final = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _PROPAGATOR: Final = TraceContextTextMapPropagator()

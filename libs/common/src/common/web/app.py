@@ -12,7 +12,6 @@ from typing import Any, Final
 from uuid import uuid4
 
 from fastapi import APIRouter, FastAPI, Request, Response
-from fastapi.telemetry import TelemetryConfig
 from pydantic import AwareDatetime
 from sqlalchemy import text
 from starlette.exceptions import HTTPException
@@ -39,15 +38,6 @@ _REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 _PROBES: Final = frozenset({"read_live", "read_ready", "read_metrics"})  # asked every few seconds
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-
-# FastAPI would export the path and the query of each request, with ids and codes. Edge makes the spans.
-_NO_TELEMETRY: Final[TelemetryConfig] = {
-    "tracing": False,
-    "metrics": False,
-    "logs": False,
-    "operation_spans": False,
-    "auto_configure": False,
-}
 
 _log: Final = logging.getLogger(__name__)
 
@@ -159,7 +149,7 @@ def _app(
         separate_input_output_schemas=False,
         generate_unique_id_function=lambda route: route.name,
         lifespan=_lifespan,
-        telemetry=_NO_TELEMETRY,
+        telemetry=telemetry.FASTAPI_OFF,
     )
     app.state.service = service
     app.state.metrics = Metrics(service)
