@@ -187,6 +187,11 @@ def test_an_exception_marks_the_span_as_failed_without_its_message(monkeypatch) 
             "/a/b.py:12: UserWarning",
         ),
         ("py.warnings", "Dupont", "a warning"),
+        (
+            "uvicorn.error",
+            "Traceback (most recent call last):\n  File x\nRuntimeError: Dupont\n",
+            "a traceback, which is logged without its messages by itself",
+        ),
     ],
 )
 def test_what_python_itself_logs_quotes_no_value(logger, message, said) -> None:

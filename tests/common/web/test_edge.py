@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -206,3 +208,20 @@ async def test_connections_dropped_in_mid_request_leave_the_pool_empty(committed
     async with client_of(app) as client:
         assert (await client.get("/small/health/ready")).status_code == 200
     await engine.dispose()
+
+
+async def test_an_application_that_does_not_start_says_why_without_the_message(sessions, caplog) -> None:
+    @asynccontextmanager
+    async def broken(_: FastAPI) -> AsyncIterator[None]:
+        raise RuntimeError("the patient is called Dupont")
+        yield
+
+    app = app_of(sessions, lifespan=broken)
+    with pytest.raises(ExceptionGroup):
+        async with app.router.lifespan_context(app):
+            pass
+
+    [line] = [each for each in caplog.records if each.getMessage() == "the application does not start"]
+    written = JsonFormatter("x").format(line)
+    assert "builtins.RuntimeError" in written
+    assert "Dupont" not in written

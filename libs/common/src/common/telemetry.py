@@ -157,10 +157,12 @@ class JsonFormatter(logging.Formatter):
 
 
 def _message(record: logging.LogRecord) -> str:
-    """The message without what two loggers of Python quote in it: the text of an exception, or of a value."""
+    """The message without what other loggers quote in it: the text of an exception, or of a value."""
     message = record.getMessage()
     if record.name == "asyncio":  # the lines after the first show the task with its exception
         return message.partition("\n")[0]
+    if record.name.startswith("uvicorn") and "Traceback" in message:
+        return "a traceback, which is logged without its messages by itself"
     if record.name == "py.warnings":  # FILE:LINE: CATEGORY: TEXT, and pydantic's text quotes the value
         found = _WARNING.match(message)
         return found.group() if found else "a warning"
@@ -176,6 +178,9 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
     while each is not None and id(each) not in seen:
         seen.add(id(each))
         yield each
+        if isinstance(each, BaseExceptionGroup):
+            for member in each.exceptions:
+                yield from _chain(member)
         each = each.__cause__ or (None if each.__suppress_context__ else each.__context__)
 
 

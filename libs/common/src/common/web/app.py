@@ -135,7 +135,7 @@ def _app(
             if hasattr(app.state, "progress"):  # an API; a worker's app has nobody who waits
                 await running.enter_async_context(app.state.progress.sweeping())
             if lifespan is not None:
-                await running.enter_async_context(lifespan(app))
+                await _enter(running, lifespan(app))
             yield
         app.state.stopping.set()
 
@@ -158,6 +158,15 @@ def _app(
     problems.install(app)
     openapi.install(app, about)
     return app
+
+
+async def _enter(running: AsyncExitStack, lifespan: AbstractAsyncContextManager[None]) -> None:
+    try:
+        await running.enter_async_context(lifespan)
+    except Exception:
+        # uvicorn logs it as text, with the messages of the exceptions: our formatter leaves that out
+        _log.critical("the application does not start", exc_info=True)
+        raise
 
 
 def _include_operations(
