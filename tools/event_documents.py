@@ -20,6 +20,8 @@ _INSTANTS: Final[Mapping[str, str]] = {
     "started_at": "2030-01-15T09:00:30Z",
     "completed_at": "2030-01-15T09:12:00Z",
     "cancelled_at": "2030-01-15T05:00:00Z",
+    "moved_at": "2030-01-14T09:00:00Z",
+    "moved_from": "2030-01-15T14:00:00Z",
     "capture_before": "2030-01-21T18:01:00Z",
     "place_at": "2030-01-11T09:00:00Z",
     "expires_at": "2030-01-14T18:14:00Z",

@@ -263,11 +263,41 @@ async def test_offers_are_searched_across_practitioners_in_pages(
     assert [each["starts_at"] for each in found] == sorted(each["starts_at"] for each in found)
     window = {"profession": "physician", "from": found[1]["starts_at"], "to": found[-1]["starts_at"]}
     inside = (await client.get("/offers", params=window)).json()["items"]
-    assert {each["starts_at"] for each in inside} == {each["starts_at"] for each in found[2:-2]}
+    assert {each["starts_at"] for each in inside} == {each["starts_at"] for each in found[:-2]}
     soonest = (await client.get("/offers/next", params={"profession": "psychologist"})).json()["offer"]
     assert (soonest["practitioner_id"], soonest["starts_at"]) == (psychologist["id"], found[0]["starts_at"])
     assert (await client.get("/offers/next", params={"profession": "nurse"})).json() == {"offer": None}
     assert (await client.get("/offers")).status_code == 422
+
+
+@pytest.mark.parametrize("everywhere", [False, True])
+async def test_a_range_of_times_includes_its_beginning_and_excludes_its_end(
+    client, given_practitioner, given_offers, everywhere
+) -> None:
+    practitioner = await given_practitioner()
+    offers = await given_offers(practitioner, slots=3)
+    path = "/offers" if everywhere else f"/practitioners/{practitioner['id']}/offers"
+    whose = {"profession": "physician"} if everywhere else {}
+
+    for offer in offers:
+        asked = whose | {"from": offer["starts_at"], "to": offer["ends_at"]}
+        assert (await client.get(path, params=asked)).json()["items"] == [offer]
+    nothing = whose | {"from": offers[0]["starts_at"], "to": offers[0]["starts_at"]}
+    assert (await client.get(path, params=nothing)).json()["items"] == []
+
+
+async def test_nobody_is_offered_a_time_that_has_begun(
+    client, clock, given_practitioner, given_offers
+) -> None:
+    practitioner = await given_practitioner()
+    [first, *rest] = await given_offers(practitioner, slots=3)
+    clock.shift = timedelta(days=1)
+
+    shown = await client.get(
+        f"/practitioners/{practitioner['id']}/offers", params={"from": first["starts_at"]}
+    )
+
+    assert shown.json()["items"] == rest
 
 
 MANY_OFFERS = """

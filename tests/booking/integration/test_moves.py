@@ -3,12 +3,15 @@ import json
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
+from booking.consumers import routes
+from common.events.documents import IssuedV1
+from common.messaging.delivery import deliver
 from support.booking import PATIENT, PRACTITIONER, SUPPORT
-from support.records import NOW
+from support.records import NOW, record
 
 COMPLETION = {
     "acts": [{"code": "TCG"}],
@@ -76,6 +79,17 @@ def published(direct) -> Any:
     return published
 
 
+def prescribed(appointment: dict[str, Any]) -> IssuedV1:
+    return IssuedV1(
+        appointment_id=UUID(appointment["id"]),
+        document_id=uuid4(),
+        patient_id=UUID(appointment["patient_id"]),
+        practitioner_id=UUID(appointment["practitioner_id"]),
+        kind="prescription",
+        folder="drugs",
+    )
+
+
 async def test_a_cancellation_two_hours_before_is_free_and_frees_the_time(
     client, clock, direct, booked, given_confirmed, move, published
 ) -> None:
@@ -122,14 +136,85 @@ async def test_a_patient_does_not_cancel_what_has_begun_and_a_practitioner_does(
     assert await direct.fetchval("SELECT count(*) FROM strike") == 0
 
 
-async def test_support_cancels_for_the_platform_and_only_once(given_confirmed, move) -> None:
+async def test_support_cancels_for_the_platform(given_confirmed, move) -> None:
+    answer = await move(await given_confirmed(), "cancellation", SUPPORT)
+
+    assert (answer.status_code, answer.json()["cancelled_by"]) == (200, "platform")
+
+
+@pytest.mark.parametrize(
+    ("who", "other"), [(PATIENT, PRACTITIONER), (PRACTITIONER, SUPPORT), (SUPPORT, PATIENT)]
+)
+async def test_who_has_cancelled_may_repeat_it_and_nobody_else(
+    clock, direct, given_confirmed, move, published, who, other
+) -> None:
     appointment = await given_confirmed()
+    clock.shift = timedelta(hours=22, minutes=30)
 
-    first = await move(appointment, "cancellation", SUPPORT)
-    second = await move(appointment, "cancellation", SUPPORT)
+    first = await move(appointment, "cancellation", who)
+    clock.shift = timedelta(days=2)
+    second = await move(appointment, "cancellation", who)
+    third = await move(appointment, "cancellation", other)
 
-    assert (first.status_code, first.json()["cancelled_by"]) == (200, "platform")
-    assert (second.status_code, second.json()["type"]) == (409, "urn:problem:appointment-move-refused")
+    assert (first.status_code, second.status_code) == (200, 200)
+    assert second.json() == first.json()
+    assert (third.status_code, third.json()["type"]) == (409, "urn:problem:appointment-move-refused")
+    assert len(await published(appointment)) == 1
+    assert await direct.fetchval("SELECT count(*) FROM strike") == (1 if who is PATIENT else 0)
+
+
+async def test_a_patient_moves_nothing_once_its_time_has_come(
+    clock, direct, booked, given_confirmed, given_offers, move, published
+) -> None:
+    appointment = await given_confirmed()
+    [later, *_] = await given_offers(booked["practitioner"], at=NOW + timedelta(days=3))
+    clock.shift = timedelta(days=1, minutes=12)
+
+    answer = await move(appointment, "move", PATIENT, {"offer_id": later["id"]})
+    absent = await move(appointment, "patient-absence", PRACTITIONER)
+
+    assert (answer.status_code, answer.json()["type"]) == (409, "urn:problem:too-late")
+    assert (absent.status_code, absent.json()["status"]) == (200, "patient-absent")
+    assert [each[1] for each in await published(appointment)] == ["booking.patient-absent"]
+
+
+@pytest.mark.parametrize(
+    ("notice", "who", "strikes"),
+    [
+        (timedelta(hours=2), PATIENT, 0),
+        (timedelta(hours=2) - timedelta(seconds=1), PATIENT, 1),
+        (timedelta(minutes=5), PRACTITIONER, 0),
+    ],
+)
+async def test_a_late_move_counts_as_a_late_cancellation_of_the_old_time(
+    clock, direct, booked, given_confirmed, move, published, notice, who, strikes
+) -> None:
+    appointment = await given_confirmed()
+    clock.shift = timedelta(days=1) - notice
+
+    answer = await move(appointment, "move", who, {"offer_id": booked["offers"][3]["id"]})
+
+    assert answer.status_code == 200, answer.text
+    [(_, _, event)] = await published(appointment)
+    by = "patient" if who is PATIENT else "practitioner"
+    assert (event["moved_from"], event["moved_by"]) == (booked["offers"][0]["starts_at"], by)
+    assert datetime.fromisoformat(event["moved_at"]) == NOW + clock.shift
+    assert await direct.fetchval("SELECT count(*) FROM strike WHERE schedule_no = 1") == strikes
+
+
+async def test_each_time_that_is_given_up_late_is_counted(
+    clock, direct, booked, given_confirmed, move
+) -> None:
+    appointment = await given_confirmed()
+    clock.shift = timedelta(hours=23)
+
+    moved = await move(appointment, "move", PATIENT, {"offer_id": booked["offers"][1]["id"]})
+    again = await move(appointment, "move", PATIENT, {"offer_id": booked["offers"][2]["id"]})
+    cancelled = await move(appointment, "cancellation", PATIENT)
+
+    assert [each.status_code for each in (moved, again, cancelled)] == [200, 200, 200]
+    counted = await direct.fetch("SELECT schedule_no, kind FROM strike ORDER BY schedule_no")
+    assert [tuple(each) for each in counted] == [(each, "late-cancellation") for each in (1, 2, 3)]
 
 
 async def test_a_move_claims_the_new_time_frees_the_old_one_and_raises_the_schedule(
@@ -407,7 +492,7 @@ async def test_a_consultation_that_did_not_take_place_is_not_billed(
     clock, given_confirmed, move, published, path, who, reason
 ) -> None:
     appointment = await given_confirmed()
-    clock.shift = timedelta(days=1)
+    clock.shift = timedelta(days=1, minutes=10)
 
     answer = await move(appointment, path, who)
 
@@ -417,17 +502,77 @@ async def test_a_consultation_that_did_not_take_place_is_not_billed(
     assert (sequence, fact, event["reason"]) == (2, "booking.consultation-not-billed", reason)
 
 
-async def test_a_patient_who_does_not_come_is_counted_and_not_before_the_time(
+@pytest.mark.parametrize("passed", [timedelta(seconds=2), timedelta(minutes=9, seconds=59)])
+@pytest.mark.parametrize("path", ["practitioner-absence", "patient-absence"])
+async def test_nobody_is_absent_before_ten_minutes_after_the_time(
+    clock, given_confirmed, move, published, path, passed
+) -> None:
+    appointment = await given_confirmed()
+    clock.shift = timedelta(days=1) + passed
+
+    answer = await move(appointment, path, PATIENT if path == "practitioner-absence" else PRACTITIONER)
+
+    assert (answer.status_code, answer.json()["type"]) == (409, "urn:problem:too-early")
+    assert await published(appointment) == []
+
+
+async def test_a_practitioner_who_has_started_is_not_absent(clock, given_confirmed, move) -> None:
+    appointment = await given_confirmed()
+    clock.shift = timedelta(days=1)
+    await move(appointment, "start", PRACTITIONER)
+    clock.shift = timedelta(days=1, minutes=11)
+
+    answer = await move(appointment, "practitioner-absence", PATIENT)
+
+    assert (answer.status_code, answer.json()["type"]) == (409, "urn:problem:appointment-move-refused")
+
+
+@pytest.mark.parametrize(
+    ("who", "minute", "issued", "expected"),
+    [
+        (PATIENT, 9, False, (200, None)),
+        (PATIENT, 9, True, (409, "urn:problem:document-issued")),
+        (PATIENT, 10, False, (409, "urn:problem:too-late")),
+        (PATIENT, 14, True, (409, "urn:problem:document-issued")),
+        (SUPPORT, 14, False, (409, "urn:problem:too-late")),
+        (PRACTITIONER, 14, True, (200, None)),
+    ],
+)
+async def test_after_the_start_a_failure_is_the_word_of_the_practitioner(
+    app, clock, given_confirmed, move, who, minute, issued, expected
+) -> None:
+    appointment = await given_confirmed()
+    clock.shift = timedelta(days=1)
+    await move(appointment, "start", PRACTITIONER)
+    if issued:
+        await deliver(record(prescribed(appointment)), routes, app.state.sessions, now=NOW)
+    clock.shift = timedelta(days=1, minutes=minute)
+
+    answer = await move(appointment, "technical-failure", who)
+
+    assert (answer.status_code, answer.json().get("type")) == expected
+
+
+async def test_a_patient_with_a_document_was_there(app, clock, given_confirmed, move) -> None:
+    appointment = await given_confirmed()
+    clock.shift = timedelta(days=1)
+    await move(appointment, "start", PRACTITIONER)
+    await deliver(record(prescribed(appointment)), routes, app.state.sessions, now=NOW)
+    clock.shift = timedelta(days=1, minutes=14)
+
+    answer = await move(appointment, "patient-absence", PRACTITIONER)
+
+    assert (answer.status_code, answer.json()["type"]) == (409, "urn:problem:document-issued")
+
+
+async def test_a_patient_who_does_not_come_is_counted(
     clock, direct, given_confirmed, move, published
 ) -> None:
     appointment = await given_confirmed()
-    clock.shift = timedelta(days=1, microseconds=-1)
-    early = await move(appointment, "patient-absence", PRACTITIONER)
-    clock.shift = timedelta(days=1)
+    clock.shift = timedelta(days=1, minutes=10)
 
     absent = await move(appointment, "patient-absence", PRACTITIONER)
 
-    assert (early.status_code, early.json()["type"]) == (409, "urn:problem:too-early")
     assert absent.json()["status"] == "patient-absent"
     assert await direct.fetchval("SELECT kind FROM strike") == "patient-absent"
     assert [each[:2] for each in await published(appointment)] == [(2, "booking.patient-absent")]

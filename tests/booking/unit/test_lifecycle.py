@@ -6,12 +6,15 @@ import pytest
 from booking.domain.lifecycle import (
     FINAL,
     LIVE,
+    DocumentIssued,
     Move,
     MoveRefused,
     Status,
     TooEarly,
+    TooLate,
     after,
     check_absence,
+    check_failure,
     check_start,
 )
 from booking.models import LIVE_SQL
@@ -62,8 +65,20 @@ def test_a_consultation_opens_fifteen_minutes_before_its_time_and_not_earlier() 
         check_start(starts_at=NOW + timedelta(minutes=15, seconds=1), now=NOW)
 
 
-def test_nobody_is_absent_before_the_time() -> None:
-    check_absence(starts_at=NOW, now=NOW)
+def test_nobody_is_absent_before_ten_minutes_after_the_time() -> None:
+    check_absence(starts_at=NOW - timedelta(minutes=10), now=NOW)
 
-    with pytest.raises(TooEarly):
-        check_absence(starts_at=NOW + timedelta(seconds=1), now=NOW)
+    for passed in (timedelta(seconds=2), timedelta(minutes=10) - timedelta(microseconds=1)):
+        with pytest.raises(TooEarly):
+            check_absence(starts_at=NOW - passed, now=NOW)
+
+
+def test_others_report_a_failure_until_ten_minutes_after_the_start_and_before_a_document() -> None:
+    early, late = NOW - timedelta(minutes=10, microseconds=-1), NOW - timedelta(minutes=10)
+    check_failure(started_at=None, document_issued=False, now=NOW)
+    check_failure(started_at=early, document_issued=False, now=NOW)
+
+    with pytest.raises(TooLate):
+        check_failure(started_at=late, document_issued=False, now=NOW)
+    with pytest.raises(DocumentIssued):
+        check_failure(started_at=early, document_issued=True, now=NOW)

@@ -141,7 +141,10 @@ async def test_a_practitioner_reads_a_statement_of_their_own_care(
         await paying_world.hear(facts.requested(), facts.completed())
     await paying_world.work(rounds=5)
     url = f"/practitioners/{first.practitioner_id}/statement"
-    period = {"from": STARTS.date().isoformat(), "to": STARTS.date().isoformat()}
+    day, next_day = STARTS.date(), STARTS.date() + timedelta(days=1)
+    period = {"from": day.isoformat(), "to": next_day.isoformat()}
+    before = {"from": "2020-01-01", "to": day.isoformat()}
+    after = {"from": next_day.isoformat(), "to": "2199-12-31"}
 
     page = (await client.get(url, params=period | {"limit": 2}, headers=PRACTITIONER)).json()
     items = await read_all(client, url, PRACTITIONER, **period, limit=2)
@@ -150,6 +153,8 @@ async def test_a_practitioner_reads_a_statement_of_their_own_care(
     assert {item["appointment_id"] for item in items} == {str(facts.appointment_id) for facts in care}
     assert sorted(leg["paid_cents"] for item in items for leg in item["legs"]) == [1000, 1750, 1750]
     assert all(set(item).isdisjoint({"patient_id", "nir"}) for item in items)
+    for outside in (before, after, {"from": period["from"], "to": period["from"]}):
+        assert await read_all(client, url, PRACTITIONER, **outside) == []
     other = await client.get(f"/practitioners/{UUID(int=77)}/statement", params=period, headers=PRACTITIONER)
     reversed_ = {"from": "2029-12-31", "to": "2029-01-01"}
     refused = await client.get(url, params=reversed_, headers=PRACTITIONER)

@@ -271,6 +271,8 @@ class Strike(Base):
     __table_args__ = (Index(None, "account_id"),)
 
     appointment_id: Mapped[UUID] = mapped_column(ForeignKey("appointment.id"), primary_key=True)
+    # A move gives up the time of one schedule, and the time of the next may be given up again.
+    schedule_no: Mapped[int] = mapped_column(primary_key=True, server_default="1", autoincrement=False)
     account_id: Mapped[UUID]
     kind: Mapped[StrikeKind]
     at: Mapped[datetime]

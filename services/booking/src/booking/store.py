@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import ClassVar, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
@@ -38,6 +38,7 @@ from booking.models import (
     Practitioner,
 )
 from common.errors import DomainError, Refusal
+from common.events.documents import IssuedV1 as DocumentIssuedEvent
 from common.ids import uuid7
 from common.messaging import roots
 from common.messaging.housekeeping import Purge
@@ -260,13 +261,19 @@ async def list_offers(
     practitioner_id: UUID | None = None,
     profession: str | None = None,
     specialty: str | None = None,
-    starting: datetime,
+    starting: datetime | None = None,
     before: datetime | None = None,
     after: tuple[datetime, UUID] | None = None,
+    now: datetime,
     limit: int,
 ) -> Sequence[Offer]:
-    """Free times, earliest first. Each combination of filters walks one partial index in its order."""
-    query = select(Offer).where(Offer.taken_by.is_(None), Offer.starts_at > starting)
+    """Free times that begin after `now` and in [`starting`, `before`), earliest first.
+
+    Each combination of filters walks one partial index in its order.
+    """
+    query = select(Offer).where(Offer.taken_by.is_(None), Offer.starts_at > now)
+    if starting is not None and starting > now:
+        query = query.where(Offer.starts_at >= starting)
     if practitioner_id is not None:
         query = query.where(Offer.practitioner_id == practitioner_id)
     if profession is not None:
@@ -396,7 +403,7 @@ def _seen_as_practitioner(caller: Caller) -> ColumnElement[bool]:
 
 def _seen(caller: Caller) -> Select[Appointment, bool, bool]:
     as_patient, as_practitioner = _seen_as_patient(caller), _seen_as_practitioner(caller)
-    query = select(Appointment, as_patient, as_practitioner)
+    query = select(Appointment, as_patient.label("as_patient"), as_practitioner.label("as_practitioner"))
     if caller.roles & {Role.SUPPORT, Role.SERVICE}:
         return query
     return query.where(or_(as_patient, as_practitioner))
@@ -412,10 +419,14 @@ async def find_seen(
     row = (await session.execute(query)).one_or_none()
     if row is None:
         return None
-    appointment, as_patient, as_practitioner = row
-    if as_practitioner:
-        return Seen(appointment, Party.PRACTITIONER)
-    return Seen(appointment, Party.PATIENT if as_patient else Party.PLATFORM)
+    return Seen(row.Appointment, _party(row))
+
+
+def _party(row: Any) -> Party:
+    """As whom the caller sees the appointment of a row of `_seen`."""
+    if row.as_practitioner:
+        return Party.PRACTITIONER
+    return Party.PATIENT if row.as_patient else Party.PLATFORM
 
 
 async def get_appointment(
@@ -437,6 +448,7 @@ class SealedBirth(NamedTuple):
 
 class ToMove(NamedTuple):
     appointment: Appointment
+    party: Party  # as whom the caller moves it
     birth: SealedBirth | None  # none: the patient was erased
     time_zone: str  # of the practitioner by now
 
@@ -459,9 +471,9 @@ async def get_appointment_to_move(session: AsyncSession, appointment_id: UUID, *
     if row is None:
         raise AppointmentNotFound("no such appointment")
     if row.born_on is None or row.wrapped is None:
-        return ToMove(row.Appointment, None, row.time_zone)
+        return ToMove(row.Appointment, _party(row), None, row.time_zone)
     birth = SealedBirth(row.born_on, row.wrapped, row.master_key)
-    return ToMove(row.Appointment, birth, row.time_zone)
+    return ToMove(row.Appointment, _party(row), birth, row.time_zone)
 
 
 async def list_appointments(
@@ -545,6 +557,14 @@ async def list_history(
     for row in await session.scalars(query):
         found[row.appointment_id].append(row)
     return found
+
+
+async def is_document_issued(session: AsyncSession, appointment_id: UUID) -> bool:
+    """Whether documents has told of a document of this appointment."""
+    issued = exists().where(
+        HistoryRow.appointment_id == appointment_id, HistoryRow.fact == DocumentIssuedEvent.type
+    )
+    return bool(await session.scalar(select(issued)))
 
 
 # Rights, as other services ask

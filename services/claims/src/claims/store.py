@@ -902,21 +902,21 @@ async def list_statement(
     session: AsyncSession,
     practitioner_id: UUID,
     *,
-    first_on: date,
-    last_on: date,
+    from_on: date,
+    before: date,
     after: tuple[datetime, UUID] | None,
     limit: int,
 ) -> Sequence[CareAct]:
     """Care of a practitioner in the order of its completion."""
-    query = _care_of(practitioner_id, first_on, last_on)
+    query = _care_of(practitioner_id, from_on, before)
     if after is not None:
         query = query.where(tuple_(CareAct.completed_at, CareAct.id) > after)
     return (await session.scalars(query.order_by(CareAct.completed_at, CareAct.id).limit(limit))).all()
 
 
-def _care_of(practitioner_id: UUID, first_on: date, last_on: date) -> Select[CareAct]:
+def _care_of(practitioner_id: UUID, from_on: date, before: date) -> Select[CareAct]:
     return select(CareAct).where(
-        CareAct.practitioner_id == practitioner_id, CareAct.care_on.between(first_on, last_on)
+        CareAct.practitioner_id == practitioner_id, CareAct.care_on >= from_on, CareAct.care_on < before
     )
 
 
@@ -926,10 +926,10 @@ async def list_legs_of_acts(session: AsyncSession, act_ids: Sequence[UUID]) -> S
 
 
 async def sum_statement(
-    session: AsyncSession, practitioner_id: UUID, *, first_on: date, last_on: date
+    session: AsyncSession, practitioner_id: UUID, *, from_on: date, before: date
 ) -> tuple[Cents, Cents, Cents, Cents]:
     """Of the whole period, in cents: fees, claimed from payers, paid by them, owed back to them."""
-    acts = _care_of(practitioner_id, first_on, last_on).subquery()
+    acts = _care_of(practitioner_id, from_on, before).subquery()
     fees = await session.scalar(select(func.coalesce(func.sum(acts.c.fee_cents), 0)))
     legs = select(
         func.coalesce(func.sum(Leg.amount_cents), 0),

@@ -17,6 +17,7 @@ from common.web.limits import RateLimit
 from common.web.problem_catalogue import CATALOGUE, Known
 from common.web.problems import MEDIA_TYPE, ProblemDetails, declared
 from common.web.progress import given_last_event_id
+from common.web.schemas import FIRST_YEAR, LAST_YEAR
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +97,9 @@ _SUCCESS: Final = re.compile("2..")
 
 
 _CONVENTIONS: Final = (
-    "Amounts are whole cents beside their currency. Times are RFC 3339 and go out in UTC. Long lists have "
-    "cursors. A refusal is a problem (RFC 9457) whose `type` stands in the catalogue of errors; its title is "
+    "Amounts are whole cents beside their currency. Times are RFC 3339 and go out in UTC. Dates and times lie in "
+    f"the years {FIRST_YEAR} to {LAST_YEAR}. The range `from`/`to` of a list includes `from` and excludes `to`. "
+    "Long lists have cursors. A refusal is a problem (RFC 9457) whose `type` stands in the catalogue of errors; its title is "
     "French where Accept-Language prefers French. Every answer names its request in X-Request-ID."
 )
 

@@ -1,17 +1,43 @@
 """Base classes of bodies: strict on the way in, complete and in UTC on the way out."""
 
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Final, cast
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+)
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from common.printable import LINES, ONE_LINE, composed
 
-__all__ = ["LINES", "ONE_LINE", "In", "Out", "PersonName", "QueryDate", "QueryTime"]
+__all__ = [
+    "FIRST_YEAR",
+    "FROM_INCLUDED",
+    "LAST_YEAR",
+    "LINES",
+    "ONE_LINE",
+    "TO_EXCLUDED",
+    "In",
+    "Out",
+    "PersonName",
+    "QueryDate",
+    "QueryTime",
+]
+
+# Dates and times of callers lie in these years. Beyond them a time zone or an addition of days leaves what
+# the language and the database can hold; nothing about the care of anybody lies there.
+FIRST_YEAR: Final = 1800
+LAST_YEAR: Final = 2199
 
 _STRICT = frozenset({"int", "bool", "float"})
 _TIMES = frozenset({"datetime", "date", "time", "timedelta"})
+_DAYS = frozenset({"datetime", "date"})
 _LEFT_ALONE = frozenset({"metadata", "serialization", "ref", "cls", "config"})
 
 
@@ -44,6 +70,8 @@ def _time(node: dict[str, Any], *, incoming: bool) -> CoreSchema:
         schema = cast("CoreSchema", {**node, "tz_constraint": "aware"})
         if not incoming:
             return core_schema.no_info_after_validator_function(_in_utc, schema)
+    if incoming and node["type"] in _DAYS:
+        schema = core_schema.no_info_after_validator_function(_in_reach, schema)
     if incoming:
         return core_schema.no_info_before_validator_function(_written_as_text, schema)
     return schema
@@ -55,6 +83,17 @@ def _composed(value: Any) -> Any:
 
 def _in_utc(value: datetime) -> datetime:
     return value.astimezone(UTC)
+
+
+def _in_reach(value: date) -> date:
+    """Of a date or an instant."""
+    if not FIRST_YEAR <= value.year <= LAST_YEAR:
+        raise PydanticCustomError(
+            "year_out_of_reach",
+            "Input should be in the years {first} to {last}",
+            {"first": FIRST_YEAR, "last": LAST_YEAR},
+        )
+    return value
 
 
 def _written_as_text(value: Any) -> Any:
@@ -77,8 +116,12 @@ PersonName = Annotated[
     Field(min_length=1, max_length=100, pattern=rf"^['\u2019]?[{_LETTERS}][{_LETTERS}{_MARKS}]*$"),
 ]
 
-QueryTime = Annotated[AwareDatetime, BeforeValidator(_written_as_text)]
-QueryDate = Annotated[date, BeforeValidator(_written_as_text)]
+# Every range that a list takes is half-open, so that two ranges that touch share nothing and miss nothing.
+FROM_INCLUDED = "Included in the range."
+TO_EXCLUDED = "Not included in the range: the first time or day after it."
+
+QueryTime = Annotated[AwareDatetime, BeforeValidator(_written_as_text), AfterValidator(_in_reach)]
+QueryDate = Annotated[date, BeforeValidator(_written_as_text), AfterValidator(_in_reach)]
 
 
 class In(BaseModel):

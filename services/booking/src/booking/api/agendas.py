@@ -18,12 +18,12 @@ from common.web.auth import Role
 from common.web.deps import Cursor, CursorKey, Limit, Now, Reading, Transaction
 from common.web.etags import IfMatchOptional
 from common.web.problems import responses
-from common.web.schemas import QueryTime
+from common.web.schemas import FROM_INCLUDED, TO_EXCLUDED, QueryTime
 
 router = APIRouter(prefix="/booking/v1", tags=["agendas"])
 
-From = Annotated[QueryTime | None, Query(alias="from", description="Now, unless later")]
-To = Annotated[QueryTime | None, Query(alias="to")]
+From = Annotated[QueryTime | None, Query(alias="from", description=f"Now, unless later. {FROM_INCLUDED}")]
+To = Annotated[QueryTime | None, Query(alias="to", description=TO_EXCLUDED)]
 
 
 @router.put("/practitioners/{practitioner_id}/agenda", responses=responses(404, 412, 428))
@@ -88,7 +88,8 @@ async def list_practitioner_offers(
     found = await store.list_offers(
         session,
         practitioner_id=practitioner_id,
-        starting=_starting(from_, now),
+        starting=from_,
+        now=now,
         before=to,
         after=_after(cursor),
         limit=limit + 1,
@@ -114,7 +115,8 @@ async def list_offers(
         session,
         profession=profession,
         specialty=specialty,
-        starting=_starting(from_, now),
+        starting=from_,
+        now=now,
         before=to,
         after=_after(cursor),
         limit=limit + 1,
@@ -131,14 +133,9 @@ async def read_next_offer(
 ) -> NextOffer:
     """The soonest free time; null when there is none."""
     found = await store.list_offers(
-        session, profession=profession, specialty=specialty, starting=now, limit=1
+        session, profession=profession, specialty=specialty, now=now, limit=1
     )
     return NextOffer(offer=OfferRead.of(found[0]) if found else None)
-
-
-def _starting(given: datetime | None, now: datetime) -> datetime:
-    """Nobody books the past."""
-    return max(given, now) if given else now
 
 
 def _after(cursor: list[str] | None) -> tuple[datetime, UUID] | None:

@@ -151,7 +151,11 @@ async def stream_appointment(
 async def cancel_appointment(
     appointment_id: UUID, caller: PersonCaller, transaction: Transaction, now: Now
 ) -> AppointmentRead:
-    """By the patient, the practitioner or support, until the consultation starts."""
+    """By the patient, the practitioner or support, until the consultation starts.
+
+    Whoever has cancelled may repeat it: the answer is the state. A patient cancels before the time; less than
+    two hours before, it counts as late.
+    """
     row = await appointments.cancel(transaction, appointment_id, caller=caller, now=now)
     return await _moved(transaction, row)
 
@@ -165,7 +169,11 @@ async def move_appointment(
     transaction: Transaction,
     now: Now,
 ) -> AppointmentRead:
-    """To another free time of the same practitioner; the price is asked again, at the age of the new day."""
+    """To another free time of the same practitioner; the price is asked again, at the age of the new day.
+
+    It follows the clock of a cancellation: a patient moves before the time, and less than two hours before it
+    counts as a late cancellation of the old time.
+    """
     row = await appointments.move(
         transaction, keyring, appointment_id, offer_id=body.offer_id, caller=caller, now=now
     )
@@ -207,7 +215,10 @@ async def declare_unsuitable(
 async def report_technical_failure(
     appointment_id: UUID, caller: PersonCaller, transaction: Transaction, now: Now
 ) -> AppointmentRead:
-    """The connection failed: nothing is charged."""
+    """The connection failed: nothing is charged.
+
+    After the start the practitioner says so; others may for the first 10 minutes while no document is issued.
+    """
     row = await appointments.report_technical_failure(transaction, appointment_id, caller=caller, now=now)
     return await _moved(transaction, row)
 
@@ -216,7 +227,7 @@ async def report_technical_failure(
 async def report_practitioner_absent(
     appointment_id: UUID, caller: PersonCaller, transaction: Transaction, now: Now
 ) -> AppointmentRead:
-    """By the patient: the practitioner did not come. Nothing is charged."""
+    """By the patient, from 10 minutes after the time: the practitioner did not come. Nothing is charged."""
     row = await appointments.report_practitioner_absent(transaction, appointment_id, caller=caller, now=now)
     return await _moved(transaction, row)
 
@@ -225,7 +236,7 @@ async def report_practitioner_absent(
 async def report_patient_absent(
     appointment_id: UUID, caller: PractitionerCaller, transaction: Transaction, now: Now
 ) -> AppointmentRead:
-    """By the practitioner, some minutes after the time: the patient did not come."""
+    """By the practitioner, from 10 minutes after the time: the patient did not come."""
     row = await appointments.report_patient_absent(transaction, appointment_id, caller=caller, now=now)
     return await _moved(transaction, row)
 

@@ -1,4 +1,7 @@
-"""What a cancellation means: free until two hours before, allowed until the start, counted when late."""
+"""What it means to give up a time: free until two hours before, allowed until the start, counted when late.
+
+A cancellation gives a time up, and so does a move to another time: both follow this clock.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -34,7 +37,9 @@ class Cancellation:
 
 
 def judge(party: Party, *, starts_at: datetime, now: datetime, policy: Policy = POLICY) -> Cancellation:
-    """Exactly two hours before is free. Only a patient gets a strike, and only for a late cancellation.
+    """What giving up the time `starts_at` means, by a cancellation or a move.
+
+    Exactly two hours before is free. Only a patient gets a strike, and only for giving a time up late.
 
     Raises TooLate for a patient once the time of the appointment has come.
     """

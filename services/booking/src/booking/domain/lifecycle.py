@@ -7,9 +7,12 @@ from typing import ClassVar, Final
 
 from common.errors import DomainError, Refusal
 
-START_EARLY: Final = timedelta(
-    minutes=15
-)  # a practitioner may open the consultation this long before its time
+# A practitioner may open the consultation this long before its time.
+START_EARLY: Final = timedelta(minutes=15)
+# Somebody who has not come this long after the time is absent.
+ABSENT_AFTER: Final = timedelta(minutes=10)
+# After the start of the consultation, only the practitioner reports a failure later than this.
+FAILURE_WITHIN: Final = timedelta(minutes=10)
 
 
 class Status(StrEnum):
@@ -58,6 +61,11 @@ class TooLate(DomainError):
     refusal: ClassVar[Refusal] = Refusal.CONFLICT
 
 
+class DocumentIssued(DomainError):
+    code: ClassVar[str] = "document-issued"
+    refusal: ClassVar[Refusal] = Refusal.CONFLICT
+
+
 _MOVES: Final[Mapping[tuple[Status, Move], Status]] = {
     (Status.REQUESTED, Move.CONFIRM): Status.CONFIRMED,
     (Status.REQUESTED, Move.ABANDON): Status.ABANDONED,
@@ -92,6 +100,25 @@ def check_start(*, starts_at: datetime, now: datetime) -> None:
 
 
 def check_absence(*, starts_at: datetime, now: datetime) -> None:
-    """Raises TooEarly: nobody is absent before the time has come."""
-    if now < starts_at:
-        raise TooEarly("nobody is absent before the time of the appointment")
+    """Raises TooEarly less than 10 minutes after the time of the appointment."""
+    if now < starts_at + ABSENT_AFTER:
+        raise TooEarly("nobody is absent before 10 minutes after the time of the appointment")
+
+
+def check_no_document(*, document_issued: bool) -> None:
+    """Raises DocumentIssued: what was written shows that both took part."""
+    if document_issued:
+        raise DocumentIssued("a document of this consultation is issued: it took place")
+
+
+def check_failure(*, started_at: datetime | None, document_issued: bool, now: datetime) -> None:
+    """Whether anybody but the practitioner may report a technical failure of the consultation.
+
+    Until it starts they may. After the start they may for 10 minutes, while no document is issued: later the
+    care was given, and the practitioner says whether it was. Raises TooLate, DocumentIssued.
+    """
+    if started_at is None:
+        return
+    check_no_document(document_issued=document_issued)
+    if now >= started_at + FAILURE_WITHIN:
+        raise TooLate("10 minutes after the start only the practitioner reports a technical failure")

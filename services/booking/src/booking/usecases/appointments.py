@@ -13,7 +13,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from booking import store
 from booking.domain.ages import ages
 from booking.domain.cancellation import Party, StrikeKind, judge
-from booking.domain.lifecycle import Move, Status, after, check_absence, check_start
+from booking.domain.lifecycle import (
+    Move,
+    Status,
+    after,
+    check_absence,
+    check_failure,
+    check_no_document,
+    check_start,
+)
 from booking.domain.offers import check_ahead, decide_by
 from booking.models import Appointment, Offer, Strike
 from booking.store import SealedBirth
@@ -120,8 +128,14 @@ def about(appointment: Appointment) -> About:
 async def cancel(
     session: AsyncSession, appointment_id: UUID, *, caller: Caller, now: datetime
 ) -> Appointment:
-    """Free until two hours before; later it is allowed and counted. Raises TooLate once the time has come."""
+    """Free until two hours before; later it is allowed and counted.
+
+    A repetition by the party that has cancelled changes nothing. Raises MoveRefused, TooLate once the time has
+    come.
+    """
     appointment, party = await store.get_appointment(session, appointment_id, caller=caller, lock=True)
+    if appointment.status is Status.CANCELLED and appointment.cancelled_by is party:
+        return appointment
     status = after(appointment.status, Move.CANCEL)
     judged = judge(party, starts_at=appointment.starts_at, now=now)
     appointment.status = status
@@ -148,18 +162,23 @@ async def move(
 ) -> Appointment:
     """Claims the new range and frees the old one in this transaction; the same practitioner, once confirmed.
 
-    The ages that the rules of care ask about are those of the new day. Raises TimeTaken, TimePassed,
-    AnotherPractitioner.
+    A move gives the old time up, so the clock of a cancellation holds for it: less than two hours before, it
+    counts as a late cancellation of the old time. The ages that the rules of care ask about are those of the
+    new day. Raises MoveRefused, TooLate, TimeTaken, TimePassed, AnotherPractitioner.
     """
     found = await store.get_appointment_to_move(session, appointment_id, caller=caller)
-    appointment, sealed, time_zone = found
+    appointment, sealed, time_zone = found.appointment, found.birth, found.time_zone
     status = after(appointment.status, Move.RESCHEDULE)
+    moved_from = appointment.starts_at
+    judged = judge(found.party, starts_at=moved_from, now=now)
     offer = await store.get_offer(session, offer_id)
     if offer.practitioner_id != appointment.practitioner_id:
         raise AnotherPractitioner("an appointment moves within one practitioner's agenda")
     check_ahead(starts_at=offer.starts_at, now=now)
     await end_overdue(session, offer=offer, now=now)
     await _claim_instead(session, appointment, offer, now=now)
+    if judged.strike:
+        session.add(_strike(appointment, StrikeKind.LATE_CANCELLATION, now))
     appointment.status = status
     appointment.schedule_no += 1
     appointment.decide_by = decide_by(starts_at=offer.starts_at, now=now)
@@ -173,6 +192,9 @@ async def move(
         minor_on_1_january=appointment.minor_on_1_january,
         age_group=cast("AgeGroup | None", appointment.age_group),
         time_zone=time_zone,
+        moved_from=moved_from,
+        moved_by=found.party.value,
+        moved_at=now,
     )
     outbox.add(session, appointment, moved, now=now)
     await session.flush()
@@ -250,10 +272,17 @@ async def declare_unsuitable(
 async def report_technical_failure(
     session: AsyncSession, appointment_id: UUID, *, caller: Caller, now: datetime
 ) -> Appointment:
-    """Anybody who was to take part. Raises TooEarly before the consultation could have opened."""
-    appointment, _ = await store.get_appointment(session, appointment_id, caller=caller, lock=True)
+    """By anybody who was to take part; after the start it is the practitioner who says so.
+
+    Others may for the first 10 minutes while no document is issued. Raises TooEarly before the consultation
+    could have opened, TooLate, DocumentIssued.
+    """
+    appointment, party = await store.get_appointment(session, appointment_id, caller=caller, lock=True)
     after(appointment.status, Move.REPORT_TECHNICAL_FAILURE)
     check_start(starts_at=appointment.starts_at, now=now)
+    if party is not Party.PRACTITIONER:
+        issued = await store.is_document_issued(session, appointment.id)
+        check_failure(started_at=appointment.started_at, document_issued=issued, now=now)
     return await _not_billed(
         session, appointment, Move.REPORT_TECHNICAL_FAILURE, "technical-failure", now=now
     )
@@ -262,7 +291,7 @@ async def report_technical_failure(
 async def report_practitioner_absent(
     session: AsyncSession, appointment_id: UUID, *, caller: Caller, now: datetime
 ) -> Appointment:
-    """Raises TooEarly before the time, NotYours for the practitioner, who cancels instead."""
+    """Raises TooEarly, and NotYours for the practitioner, who cancels instead."""
     appointment, party = await store.get_appointment(session, appointment_id, caller=caller, lock=True)
     if party is Party.PRACTITIONER:
         raise NotYours("a practitioner cancels instead")
@@ -276,10 +305,11 @@ async def report_practitioner_absent(
 async def report_patient_absent(
     session: AsyncSession, appointment_id: UUID, *, caller: Caller, now: datetime
 ) -> Appointment:
-    """Nothing is charged for it, and no claim comes of it: it is counted. Raises TooEarly before the time."""
+    """Nothing is charged for it, and no claim comes of it: it is counted. Raises TooEarly, DocumentIssued."""
     appointment = await _lock_as_practitioner(session, appointment_id, caller)
     status = after(appointment.status, Move.REPORT_PATIENT_ABSENT)
     check_absence(starts_at=appointment.starts_at, now=now)
+    check_no_document(document_issued=await store.is_document_issued(session, appointment.id))
     appointment.status = status
     appointment.ended_at = now
     session.add(_strike(appointment, StrikeKind.PATIENT_ABSENT, now))
@@ -334,11 +364,12 @@ async def end_overdue(session: AsyncSession, *, offer: Offer, now: datetime) -> 
 
 
 async def next_offers(session: AsyncSession, offer: Offer, *, now: datetime) -> Sequence[Offer]:
-    """The free times of the same practitioner from the refused one on."""
+    """The free times of the same practitioner after the refused one."""
     return await store.list_offers(
         session,
         practitioner_id=offer.practitioner_id,
-        starting=max(now, offer.starts_at),
+        starting=offer.ends_at,
+        now=now,
         limit=_NEXT_OFFERS,
     )
 
@@ -397,7 +428,14 @@ async def _lock_as_practitioner(session: AsyncSession, appointment_id: UUID, cal
 
 
 def _strike(appointment: Appointment, kind: StrikeKind, now: datetime) -> Strike:
-    return Strike(appointment_id=appointment.id, account_id=appointment.account_id, kind=kind, at=now)
+    """For the time that the appointment has now."""
+    return Strike(
+        appointment_id=appointment.id,
+        schedule_no=appointment.schedule_no,
+        account_id=appointment.account_id,
+        kind=kind,
+        at=now,
+    )
 
 
 def _offer(offer: Offer) -> dict[str, str]:

@@ -34,7 +34,7 @@ from common.web.auth import CallerDep, Role, requires
 from common.web.deps import Cursor, CursorKey, Limit, Now, Reading, SessionsDep, Transaction
 from common.web.idempotency import IdempotencyKey
 from common.web.problems import responses
-from common.web.schemas import QueryDate
+from common.web.schemas import FROM_INCLUDED, TO_EXCLUDED, QueryDate
 
 router = APIRouter(prefix="/claims/v1", tags=["claims support"])
 
@@ -228,13 +228,13 @@ async def read_statement(
     practitioner_id: UUID,
     caller: CallerDep,
     reading_: Reading,
-    first_on: Annotated[QueryDate, Query(alias="from")],
-    last_on: Annotated[QueryDate, Query(alias="to")],
+    from_on: Annotated[QueryDate, Query(alias="from", description=FROM_INCLUDED)],
+    before: Annotated[QueryDate, Query(alias="to", description=TO_EXCLUDED)],
     cursor: Cursor,
     limit: Limit,
     key: CursorKey,
 ) -> StatementPage:
-    """Fees of a period and what payers have paid of them; a practitioner reads their own."""
+    """Fees of care given in a period and what payers have paid of them; a practitioner reads their own."""
     sees_all = bool({Role.SUPPORT, Role.ADMINISTRATOR} & caller.roles)
     if sees_all:  # of those who have left too: payers still pay for their care
         known = await store.find_practitioner(reading_, practitioner_id) is not None
@@ -242,11 +242,11 @@ async def read_statement(
         known = await store.speaks_for(reading_, caller.rpps, practitioner_id)
     if not known:
         raise store.PractitionerUnknown("no practitioner of this id is known here, or is yours")
-    if last_on < first_on:
+    if before < from_on:
         raise reports.PeriodReversed
     after = (datetime.fromisoformat(cursor[0]), UUID(cursor[1])) if cursor else None
     seen = await reports.statement(
-        reading_, practitioner_id, first_on=first_on, last_on=last_on, after=after, limit=limit + 1
+        reading_, practitioner_id, from_on=from_on, before=before, after=after, limit=limit + 1
     )
     more = None
     if len(seen.lines) > limit:

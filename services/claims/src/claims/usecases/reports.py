@@ -83,20 +83,20 @@ async def statement(
     session: AsyncSession,
     practitioner_id: UUID,
     *,
-    first_on: date,
-    last_on: date,
+    from_on: date,
+    before: date,
     after: tuple[datetime, UUID] | None,
     limit: int,
 ) -> Statement:
-    """Care in the order of its completion with its claims; the sums are of the whole period."""
+    """Care given in [`from_on`, `before`), as it was completed, with its claims; the sums are of the whole period."""
     acts = await store.list_statement(
-        session, practitioner_id, first_on=first_on, last_on=last_on, after=after, limit=limit
+        session, practitioner_id, from_on=from_on, before=before, after=after, limit=limit
     )
     of_act: dict[UUID, list[Leg]] = {act.id: [] for act in acts}
     for leg in await store.list_legs_of_acts(session, list(of_act)):
         of_act[leg.care_act_id].append(leg)
     fees, claimed, paid, owed_back = await store.sum_statement(
-        session, practitioner_id, first_on=first_on, last_on=last_on
+        session, practitioner_id, from_on=from_on, before=before
     )
     return Statement(
         lines=[(act, of_act[act.id]) for act in acts],
