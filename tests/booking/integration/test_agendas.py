@@ -1,3 +1,4 @@
+import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -298,6 +299,124 @@ async def test_nobody_is_offered_a_time_that_has_begun(
     )
 
     assert shown.json()["items"] == rest
+
+
+@pytest.fixture
+def given_visits(client, direct, given_practitioner, given_patient, request_time) -> Any:
+    async def given_visits(count: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """A practitioner of every morning, and confirmed visits: one a day from tomorrow on."""
+        practitioner, patient = await given_practitioner(), await given_patient()
+        await write(client, practitioner, EVERY_MORNING)
+        found = await client.get(f"/practitioners/{practitioner['id']}/offers", params={"limit": 100})
+        mornings = [each for each in found.json()["items"] if "T07:00" in each["starts_at"]]
+        visits = [(await request_time(each, patient)).json() for each in mornings[:count]]
+        await direct.execute("UPDATE appointment SET status = 'confirmed'")
+        return practitioner, visits
+
+    return given_visits
+
+
+async def test_closing_days_lists_the_visits_in_the_way_and_one_call_cancels_them(
+    client, direct, given_visits
+) -> None:
+    practitioner, [kept, *closed] = await given_visits(3)
+    url = f"/practitioners/{practitioner['id']}"
+    away = {"on": "2030-06-03", "last_on": "2030-06-10", "kind": "closed"}
+
+    written = await write(client, practitioner, EVERY_MORNING | {"exceptions": [away]})
+    listed = written.json()["conflicts"]
+    ids = [each["appointment_id"] for each in listed]
+    wanted = {"appointment_ids": ids, "reason": "practitioner-unavailable"}
+    cancelled = await client.post(f"{url}/cancellations", json=wanted, headers=PRACTITIONER)
+    again = await client.post(f"{url}/cancellations", json=wanted, headers=PRACTITIONER)
+
+    assert written.json()["exceptions"][0]["last_on"] == "2030-06-10"
+    assert ids == [each["id"] for each in closed]
+    assert {each["status"] for each in listed} == {"confirmed"}
+    assert (cancelled.status_code, again.json()) == (200, cancelled.json())
+    for visit in closed:
+        told = (await client.get(f"/appointments/{visit['id']}", headers=PATIENT)).json()
+        assert (told["status"], told["cancelled_by"]) == ("cancelled", "practitioner")
+        assert (told["end_reason"], told["free_cancellation"]) == ("practitioner-unavailable", True)
+    events = await direct.fetch("""
+        SELECT key, convert_from(body, 'utf8')::jsonb AS event FROM outbox
+        WHERE headers::jsonb->>'ce_type' = 'booking.appointment-cancelled' ORDER BY id
+    """)
+    assert [each["key"] for each in events] == ids
+    for each in events:
+        event = json.loads(each["event"])
+        assert (event["reason"], event["cancelled_by"]) == ("practitioner-unavailable", "practitioner")
+    assert await direct.fetchval("SELECT count(*) FROM strike") == 0
+    assert (await client.get(f"{url}/conflicts", headers=PRACTITIONER)).json() == {"items": []}
+    stays = await client.get(f"/appointments/{kept['id']}", headers=PATIENT)
+    assert stays.json()["status"] == "confirmed"
+
+
+async def test_visits_are_cancelled_together_or_not_at_all(client, direct, clock, given_visits) -> None:
+    practitioner, [first, second] = await given_visits(2)
+    url = f"/practitioners/{practitioner['id']}/cancellations"
+    await direct.execute("UPDATE appointment SET status = 'completed' WHERE id = $1", UUID(second["id"]))
+
+    def wanted(*ids: str) -> dict[str, Any]:
+        return {"appointment_ids": list(ids), "reason": "agenda-changed"}
+
+    ended = await client.post(url, json=wanted(first["id"], second["id"]), headers=ADMINISTRATOR)
+    unknown = await client.post(url, json=wanted(first["id"], str(UUID(int=9))), headers=ADMINISTRATOR)
+    foreign = await client.post(url, json=wanted(first["id"]), headers=OTHER_PRACTITIONER)
+    uncoded = await client.post(url, json=wanted(first["id"]) | {"reason": "ski"}, headers=ADMINISTRATOR)
+
+    assert [each.status_code for each in (ended, unknown, foreign, uncoded)] == [409, 404, 404, 422]
+    status = "SELECT status FROM appointment WHERE id = $1"
+    assert await direct.fetchval(status, UUID(first["id"])) == "confirmed"
+
+
+async def test_every_visit_of_a_practitioner_who_left_is_in_the_way(client, given_visits) -> None:
+    practitioner, visits = await given_visits(2)
+    url = f"/practitioners/{practitioner['id']}"
+    before = (await client.get(f"{url}/conflicts", headers=ADMINISTRATOR)).json()["items"]
+
+    await client.delete(url, headers=ADMINISTRATOR)
+
+    listed = (await client.get(f"{url}/conflicts", headers=ADMINISTRATOR)).json()["items"]
+    ids = [each["appointment_id"] for each in listed]
+    assert (before, ids) == ([], [each["id"] for each in visits])
+    wanted = {"appointment_ids": ids, "reason": "practitioner-left"}
+    cancelled = await client.post(f"{url}/cancellations", json=wanted, headers=ADMINISTRATOR)
+    assert {each["cancelled_by"] for each in cancelled.json()["items"]} == {"platform"}
+
+
+async def test_overlapping_rules_written_again_change_no_id(
+    client, clock, direct, given_practitioner
+) -> None:
+    """The clock stands at 11:00 in Paris, on a Saturday."""
+    practitioner = await given_practitioner()
+    one = {"weekday": 6, "from_time": "12:00", "to_time": "16:00", "slot_minutes": 60}
+    two = one | {"from_time": "12:30", "to_time": "16:30"}
+    kept = "SELECT id, starts_at FROM offer WHERE starts_at >= $1 AND starts_at < $2 ORDER BY starts_at"
+    clock.shift = timedelta(hours=1)
+    await write(client, practitioner, {"rules": [one, two]})
+    noon, evening = clock.now(), clock.now() + timedelta(days=50)
+    clock.shift = timedelta(hours=1, minutes=10)
+    since = clock.now()
+    before = await direct.fetch(kept, since, evening)
+
+    await write(client, practitioner, {"rules": [one, two]})
+
+    assert await direct.fetch(kept, since, evening) == before
+    today = await direct.fetch(kept, noon, noon + timedelta(hours=12))
+    assert [each["starts_at"].hour for each in today] == [10, 11, 12, 13]
+
+
+@pytest.mark.parametrize("day", ["9999-12-31", "0001-01-01"])
+@pytest.mark.parametrize("field", ["on", "last_on"])
+async def test_a_day_out_of_reach_is_refused_with_its_field(client, given_practitioner, day, field) -> None:
+    practitioner = await given_practitioner()
+    exception = {"on": "2030-06-03", "kind": "closed"} | {field: day}
+
+    answer = await write(client, practitioner, {"rules": [], "exceptions": [exception]})
+
+    assert answer.status_code == 422
+    assert [each["pointer"] for each in answer.json()["errors"]] == [f"/body/exceptions/0/{field}"]
 
 
 MANY_OFFERS = """

@@ -10,7 +10,9 @@ from booking.domain.agenda import (
     AgendaInvalid,
     ExceptionKind,
     Rule,
+    Span,
     SpecialDay,
+    are_open,
     check,
     instant,
     spans,
@@ -137,6 +139,7 @@ def test_an_opening_adds_slots() -> None:
         ),
         ([], [SpecialDay(on=MONDAY, kind=ExceptionKind.CLOSED, from_time=time(9))], "exceptions[0]"),
         ([], [SpecialDay(on=MONDAY, kind=ExceptionKind.OPEN)], "exceptions[0]"),
+        ([], [SpecialDay(on=MONDAY, last_on=date(2026, 5, 31), kind=ExceptionKind.CLOSED)], "exceptions[0]"),
     ],
 )
 def test_an_impossible_agenda_is_refused_and_the_entry_named(rules, exceptions, where) -> None:
@@ -174,14 +177,110 @@ def test_spans_are_ordered_apart_full_and_inside_their_window(rules, zone, start
     assert {each.ends_at - each.starts_at for each in found} <= lengths
 
 
-@given(RULES.filter(lambda rules: len(rules) < 2), st.sampled_from(ZONES), AROUND)
-def test_a_later_window_gives_the_same_spans(rules, zone, starting) -> None:
-    before, later = starting + timedelta(days=5), starting + timedelta(days=2)
+DAYS = st.dates(date(2026, 3, 27), date(2026, 4, 4))
+EXCEPTIONS = st.lists(
+    st.one_of(
+        st.builds(SpecialDay, on=DAYS, last_on=st.none() | DAYS, kind=st.just(ExceptionKind.CLOSED)),
+        st.builds(
+            SpecialDay,
+            on=DAYS,
+            last_on=st.none() | DAYS,
+            kind=st.sampled_from(ExceptionKind),
+            from_time=MINUTES,
+            to_time=MINUTES,
+            slot_minutes=st.sampled_from([20, 60]),
+        ),
+    ).filter(lambda each: each.last_day >= each.on),
+    max_size=3,
+)
 
-    found = spans(rules, [], zone=zone, starting=starting, before=before)
-    again = spans(rules, [], zone=zone, starting=later, before=before)
 
-    assert again == [each for each in found if each.starts_at >= later]
+@given(
+    RULES, EXCEPTIONS, st.sampled_from(ZONES), AROUND, st.integers(0, 5 * 24 * 60), st.integers(0, 3 * 24 * 60)
+)
+def test_the_moment_of_writing_changes_no_span(rules, exceptions, zone, starting, later, sooner) -> None:
+    before = starting + timedelta(days=6)
+    passed, shorter = starting + timedelta(minutes=later), before - timedelta(minutes=sooner)
+
+    found = spans(rules, exceptions, zone=zone, starting=starting, before=before)
+    again = spans(rules, exceptions, zone=zone, starting=passed, before=shorter)
+
+    assert again == [each for each in found if passed <= each.starts_at < shorter]
+
+
+@given(RULES, EXCEPTIONS, st.sampled_from(ZONES), AROUND, st.randoms())
+def test_the_order_of_the_rules_changes_no_span(rules, exceptions, zone, starting, random) -> None:
+    def found(rules: list[Rule]) -> list[Span]:
+        return spans(rules, exceptions, zone=zone, starting=starting, before=starting + timedelta(days=5))
+
+    mixed = random.sample(rules, len(rules))
+
+    assert found(mixed) == found(rules)
+
+
+@given(RULES, EXCEPTIONS, st.sampled_from(ZONES), AROUND)
+def test_what_is_offered_is_open(rules, exceptions, zone, starting) -> None:
+    found = spans(rules, exceptions, zone=zone, starting=starting, before=starting + timedelta(days=5))
+
+    assert all(are_open(rules, exceptions, [each[:2] for each in found], zone=zone))
+
+
+def test_overlapping_rules_offer_the_same_times_whenever_they_are_written() -> None:
+    rules = [rule(MONDAY, "12:00", "16:00", 60), rule(MONDAY, "12:30", "16:30", 60)]
+    noon = datetime(2026, 6, 1, 10, tzinfo=UTC)
+
+    def written(at: datetime) -> list[str]:
+        found = spans(rules, [], zone=PARIS, starting=at, before=noon + timedelta(days=60))
+        return [each.starts_at.astimezone(PARIS).strftime("%H:%M") for each in found]
+
+    assert written(noon) == ["12:00", "13:00", "14:00", "15:00"]
+    assert written(noon + timedelta(minutes=10)) == ["13:00", "14:00", "15:00"]
+
+
+def test_a_closure_takes_a_range_of_days() -> None:
+    week = [rule(MONDAY + timedelta(days=each), "09:00", "10:00", 30) for each in range(5)]
+    closed = SpecialDay(
+        on=MONDAY + timedelta(days=1), last_on=MONDAY + timedelta(days=3), kind=ExceptionKind.CLOSED
+    )
+    mornings = SpecialDay(
+        on=MONDAY,
+        last_on=MONDAY + timedelta(days=30),
+        kind=ExceptionKind.CLOSED,
+        from_time=time(9),
+        to_time=time(9, 30),
+    )
+
+    assert starts(*week, exceptions=(closed,)) == ["01 07:00", "01 07:30", "05 07:00", "05 07:30"]
+    assert starts(*week, exceptions=(closed, mornings)) == ["01 07:30", "05 07:30"]
+
+
+@pytest.mark.parametrize("day", [date.min, date.max])
+@pytest.mark.parametrize("kind", ExceptionKind)
+def test_no_day_is_too_far_away(day, kind) -> None:
+    far = SpecialDay(on=day, kind=kind, from_time=time(9), to_time=time(8), slot_minutes=15)
+    always = SpecialDay(on=date.min, last_on=date.max, kind=ExceptionKind.CLOSED)
+
+    assert starts(rule(MONDAY, "09:00", "09:15"), exceptions=(far,)) == ["01 07:00"]
+    assert starts(rule(MONDAY, "09:00", "09:15"), exceptions=(always,)) == []
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "is_open"),
+    [
+        ("09:00", "09:30", True),
+        ("09:45", "10:15", True),  # two windows that touch
+        ("10:45", "11:15", False),
+        ("08:45", "09:15", False),
+        ("10:15", "10:35", False),  # into the closed hour
+        ("10:00", "10:30", True),
+    ],
+)
+def test_a_time_is_open_inside_the_windows_and_beside_the_closures(start, end, is_open) -> None:
+    rules = [rule(MONDAY, "09:00", "10:00"), rule(MONDAY, "10:00", "11:00")]
+    closed = SpecialDay(on=MONDAY, kind=ExceptionKind.CLOSED, from_time=time(10, 30), to_time=time(10, 40))
+    at = [datetime.combine(MONDAY, time.fromisoformat(each), PARIS).astimezone(UTC) for each in (start, end)]
+
+    assert are_open(rules, [closed], [(at[0], at[1])], zone=PARIS) == [is_open]
 
 
 @given(

@@ -103,6 +103,7 @@ class AgendaException(Base):
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     practitioner_id: Mapped[UUID] = mapped_column(ForeignKey("practitioner.id"))
     on: Mapped[date]
+    last_on: Mapped[date | None]  # of a range of days
     kind: Mapped[ExceptionKind]
     from_time: Mapped[time | None]
     to_time: Mapped[time | None]

@@ -95,6 +95,14 @@ async def get_practitioner(
     return practitioner
 
 
+async def get_practitioner_or_former(session: AsyncSession, practitioner_id: UUID) -> Practitioner:
+    """Also one who has left."""
+    practitioner = await session.get(Practitioner, practitioner_id)
+    if practitioner is None:
+        raise PractitionerNotFound("no such practitioner")
+    return practitioner
+
+
 async def get_practitioner_of(session: AsyncSession, appointment: Appointment) -> Practitioner:
     """Also one who has left since."""
     return await session.get_one(Practitioner, appointment.practitioner_id)
@@ -490,6 +498,18 @@ async def list_appointments(
     if after is not None:
         query = query.where(Appointment.id < after)
     return (await session.scalars(query.order_by(Appointment.id.desc()).limit(limit))).all()
+
+
+async def list_visits_to_come(
+    session: AsyncSession, practitioner_id: UUID, *, now: datetime
+) -> Sequence[Appointment]:
+    """Requested and confirmed appointments of a practitioner that begin after `now`, soonest first."""
+    query = select(Appointment).where(
+        Appointment.practitioner_id == practitioner_id,
+        Appointment.status.in_([Status.REQUESTED, Status.CONFIRMED]),
+        Appointment.starts_at > now,
+    )
+    return (await session.scalars(query.order_by(Appointment.starts_at, Appointment.id))).all()
 
 
 async def lock_appointment(session: AsyncSession, appointment_id: UUID) -> Appointment:

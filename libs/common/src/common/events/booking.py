@@ -26,6 +26,8 @@ from common.events.base import (
 AbandonReason = Literal[
     "decide-by-passed", "hold-failed", "hold-expired", "price-refused", "taken-over", "action-refused"
 ]
+# Why a practitioner's visits are cancelled together.
+CancelReason = Literal["practitioner-unavailable", "practitioner-left", "agenda-changed"]
 Party = Literal["patient", "practitioner", "platform"]
 NotBilledReason = Literal["unsuitable", "practitioner-absent", "technical-failure"]
 Outcome = Literal["advice-given", "treated", "redirected-in-person", "referred-to-specialist"]
@@ -91,6 +93,7 @@ class AppointmentCancelledV1(BookingFact):
 
     cancelled_by: Party
     cancelled_at: AwareDatetime
+    reason: CancelReason | None = None  # None: nobody was asked
 
 
 class AppointmentMovedV1(BookingFact):

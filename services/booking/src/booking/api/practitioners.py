@@ -106,5 +106,8 @@ async def update_practitioner(
 async def withdraw_practitioner(
     practitioner_id: UUID, _: AdministratorCaller, transaction: Transaction, now: Now
 ) -> None:
-    """Nobody finds or books the practitioner any more; appointments stay."""
+    """Nobody finds or books the practitioner any more; appointments stay.
+
+    They are the conflicts of the practitioner from now on, and can be cancelled together.
+    """
     await practitioners.withdraw_practitioner(transaction, practitioner_id, now=now)

@@ -40,7 +40,7 @@ from common.events.base import (
     ThirdPartyPayment,
     Zone,
 )
-from common.events.booking import Outcome, OverrunQualifier
+from common.events.booking import CancelReason, Outcome, OverrunQualifier
 from common.messaging.tables import HistoryRow
 from common.money import Cents
 from common.web.schemas import ONE_LINE, In, Out, PersonName
@@ -269,9 +269,13 @@ class RuleIn(In):
 
 
 class ExceptionIn(In):
-    """One day that differs: closed (all day, or in a window), or open beside the rules."""
+    """A day or a range of days that differ: closed (all day, or in a window), or open beside the rules."""
 
     on: date
+    last_on: date | None = Field(
+        default=None,
+        description="The last day of a range, which is part of it; a window is one of each day. Null: `on` alone",
+    )
     kind: ExceptionKind
     from_time: WallTime | None = None
     to_time: WallTime | None = None
@@ -281,6 +285,7 @@ class ExceptionIn(In):
     def exception(self) -> agenda.SpecialDay:
         return agenda.SpecialDay(
             on=self.on,
+            last_on=self.last_on,
             kind=self.kind,
             from_time=time.fromisoformat(self.from_time) if self.from_time else None,
             to_time=time.fromisoformat(self.to_time) if self.to_time else None,
@@ -306,6 +311,7 @@ class RuleRead(Out):
 
 class ExceptionRead(Out):
     on: date
+    last_on: date | None
     kind: ExceptionKind
     from_time: str | None
     to_time: str | None
@@ -313,11 +319,60 @@ class ExceptionRead(Out):
     mode: Mode
 
 
+class ConflictRead(Out):
+    appointment_id: UUID
+    status: Status
+    starts_at: datetime
+    ends_at: datetime
+
+    @classmethod
+    def of(cls, visit: Appointment) -> Self:
+        return cls(
+            appointment_id=visit.id, status=visit.status, starts_at=visit.starts_at, ends_at=visit.ends_at
+        )
+
+
+class ConflictList(Out):
+    items: list[ConflictRead]
+
+
+class CancellationsCreate(In):
+    """Visits of one practitioner, to be cancelled together, all or none."""
+
+    appointment_ids: Annotated[list[UUID], Field(min_length=1, max_length=1000)]
+    reason: CancelReason
+
+
+class CancelledVisitRead(Out):
+    appointment_id: UUID
+    status: Status
+    starts_at: datetime
+    cancelled_by: Party | None
+    end_reason: str | None
+
+    @classmethod
+    def of(cls, visit: Appointment) -> Self:
+        return cls(
+            appointment_id=visit.id,
+            status=visit.status,
+            starts_at=visit.starts_at,
+            cancelled_by=visit.cancelled_by,
+            end_reason=visit.end_reason,
+        )
+
+
+class CancelledVisitList(Out):
+    items: list[CancelledVisitRead]
+
+
 class AgendaRead(Out):
     practitioner_id: UUID
     time_zone: str
     rules: list[RuleRead]
     exceptions: list[ExceptionRead]
+    conflicts: list[ConflictRead] = Field(
+        description="Visits to come that stand in the way: the agenda does not have their time open"
+    )
 
     @classmethod
     def of(
@@ -325,6 +380,7 @@ class AgendaRead(Out):
         practitioner: Practitioner,
         rules: Sequence[AgendaRule],
         exceptions: Sequence[AgendaException],
+        conflicts: Sequence[Appointment],
     ) -> Self:
         return cls(
             practitioner_id=practitioner.id,
@@ -344,6 +400,7 @@ class AgendaRead(Out):
             exceptions=[
                 ExceptionRead(
                     on=each.on,
+                    last_on=each.last_on,
                     kind=each.kind,
                     from_time=_wall(each.from_time) if each.from_time is not None else None,
                     to_time=_wall(each.to_time) if each.to_time is not None else None,
@@ -352,6 +409,7 @@ class AgendaRead(Out):
                 )
                 for each in exceptions
             ],
+            conflicts=[ConflictRead.of(each) for each in conflicts],
         )
 
 

@@ -45,6 +45,7 @@ from common.events.booking import (
     AppointmentCancelledV1,
     AppointmentConfirmedV1,
     AppointmentMovedV1,
+    CancelReason,
     CodedAct,
     ConsultationCompletedV1,
     ConsultationNotBilledV1,
@@ -136,19 +137,34 @@ async def cancel(
     appointment, party = await store.get_appointment(session, appointment_id, caller=caller, lock=True)
     if appointment.status is Status.CANCELLED and appointment.cancelled_by is party:
         return appointment
+    await cancel_locked(session, appointment, party, now=now)
+    return appointment
+
+
+async def cancel_locked(
+    session: AsyncSession,
+    appointment: Appointment,
+    party: Party,
+    *,
+    reason: CancelReason | None = None,
+    now: datetime,
+) -> None:
+    """The appointment's row is locked. Raises MoveRefused, TooLate."""
     status = after(appointment.status, Move.CANCEL)
     judged = judge(party, starts_at=appointment.starts_at, now=now)
     appointment.status = status
     appointment.cancelled_by = party
     appointment.free_cancellation = judged.free
     appointment.ended_at = now
+    appointment.end_reason = reason
     if judged.strike:
         session.add(_strike(appointment, StrikeKind.LATE_CANCELLATION, now))
     await store.free_time(session, appointment)
-    cancelled = AppointmentCancelledV1(**about(appointment), cancelled_by=party.value, cancelled_at=now)
+    cancelled = AppointmentCancelledV1(
+        **about(appointment), cancelled_by=party.value, cancelled_at=now, reason=reason
+    )
     outbox.add(session, appointment, cancelled, now=now)
     await session.flush()
-    return appointment
 
 
 async def move(

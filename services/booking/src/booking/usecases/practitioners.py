@@ -98,7 +98,7 @@ async def update_practitioner(
 
 
 async def withdraw_practitioner(session: AsyncSession, practitioner_id: UUID, *, now: datetime) -> None:
-    """Nobody can book them any more; what is booked stays until somebody cancels it."""
+    """Nobody can book them any more; what is booked stays until somebody cancels it (`usecases.conflicts`)."""
     practitioner = await store.get_practitioner(session, practitioner_id, lock=True)
     practitioner.withdrawn_at = now
     await store.replace_offers(session, practitioner, [], now=now)
@@ -138,6 +138,7 @@ async def write_agenda(
             AgendaException(
                 practitioner_id=practitioner.id,
                 on=each.on,
+                last_on=each.last_on,
                 kind=each.kind,
                 from_time=each.from_time,
                 to_time=each.to_time,
@@ -171,6 +172,7 @@ async def agenda_of(
     exceptions = [
         agenda.SpecialDay(
             on=row.on,
+            last_on=row.last_on,
             kind=row.kind,
             from_time=row.from_time,
             to_time=row.to_time,
