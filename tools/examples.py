@@ -87,7 +87,10 @@ def _particular(whom: People, known: Mapping[str, Sequence[Call]]) -> dict[str, 
         "read_next_offer": {"query": whose},
         "read_statement": {
             "path": {"practitioner_id": whom.values["body.practitioner_id"][0]},
-            "query": {"from": (today - timedelta(days=30)).isoformat(), "to": (today + timedelta(days=1)).isoformat()},
+            "query": {
+                "from": (today - timedelta(days=30)).isoformat(),
+                "to": (today + timedelta(days=1)).isoformat(),
+            },
         },
         "read_card": {"path": {"card_id": whom.examples["choose_card"][0]["body"]["card_id"]}},
         "verify_document": {

@@ -90,6 +90,7 @@ class Platform:
     def __init__(self, http: httpx.Client, data: Path) -> None:
         self._http = http
         self.steps = Diary(data / "journeys.jsonl")
+        self._busy: dict[str, str] = {}  # beginnings of visits that are not over, by appointment
         self._secrets = json.loads((data / "secrets.json").read_text(encoding="utf-8"))
         self.gp = self.steps["practitioner.gp"]
         someone = self.steps["administrator"]
@@ -158,12 +159,13 @@ class Platform:
         return str(self.post("/payment/v1/cards", body)["id"])
 
     def doctor(self, rpps: str) -> tuple[str, list[Any]]:
-        """Another one: the name of their token, and the times that are free."""
+        """Another one: the name of their token, and the times that are free for them and the patient."""
         described = practitioner("gp") | {"rpps": rpps}
         made = self.post("/booking/v1/practitioners", described, "administrator")["id"]
         name = f"practitioner-{rpps}"
         self.tokens[name] = self._person("practitioner", str(uuid4()), rpps=rpps)
-        return name, self.open_agenda(made)
+        busy = set(self._busy.values())
+        return name, [each for each in self.open_agenda(made) if each["starts_at"] not in busy]
 
     def open_agenda(self, practitioner_id: str) -> list[Any]:
         """Every day around the clock, in short times; those that are free from now on."""
@@ -185,7 +187,9 @@ class Platform:
         return datetime.fromisoformat(given["given_at"]).astimezone(UTC)
 
     def book(self, offer: Mapping[str, Any], **more: Any) -> str:
-        return str(self.post("/booking/v1/appointments", self.wanted(offer) | more)["id"])
+        made = str(self.post("/booking/v1/appointments", self.wanted(offer) | more)["id"])
+        self._busy[made] = offer["starts_at"]
+        return made
 
     def wanted(self, offer: Mapping[str, Any]) -> dict[str, Any]:
         patient = self.steps[f"{_ME}.patient"]
@@ -199,6 +203,7 @@ class Platform:
         self.post(f"{path}/start", role=role)
         if completion is not None:
             self.post(f"{path}/completion", completion, role)
+            del self._busy[appointment_id]
 
 
 def people(front: str, data: Path) -> People:
@@ -255,6 +260,15 @@ def _booking(platform: Platform, free: Iterator[Any]) -> Examples:
             }
         ],
         "start_consultation": [{"path": {"appointment_id": start}}],
+        "cancel_visits": [
+            {
+                "path": {"practitioner_id": platform.gp["id"]},
+                "body": {
+                    "appointment_ids": [platform.book(next(free))],
+                    "reason": "practitioner-unavailable",
+                },
+            }
+        ],
         "complete_consultation": [{"path": {"appointment_id": complete}, "body": _TREATED}],
         "request_appointment": [{"body": platform.wanted(next(free))}],
         "update_patient": [
@@ -298,9 +312,9 @@ def _claims(platform: Platform) -> Examples:
     rejected = platform.steps[f"{_REJECTED}.appointment"]["id"]
     care = platform.get(f"/claims/v1/appointments/{rejected}/care-act", "support")
     leg = next(each["id"] for each in care["legs"] if each["state"] == "rejected")
-    role, free = platform.doctor("10001234573")
-    disputed, given_up = [_paid_in_part(platform, role, offer) for offer in free[:2]]
-    unread = _never_read(platform, role, free[2])  # last: it would leave with the next claim of the doctor
+    # A doctor for each: the visits follow one another at the few times that can be opened by now.
+    disputed, given_up = (_paid_in_part(platform, rpps) for rpps in ("10001234573", "10001234599"))
+    unread = _never_read(platform, "10001234607")
     child = platform.post("/booking/v1/patients", _CHILD)["id"]
     stated = {"insured": "yes", "birth_date": "1988-04-12"}
     first = platform.ask("PUT", f"/claims/v1/patients/{child}/coverage", "patient", json=stated)
@@ -325,23 +339,22 @@ def _claims(platform: Platform) -> Examples:
     }
 
 
-def _never_read(platform: Platform, role: str, offer: Any) -> dict[str, Any]:
+def _never_read(platform: Platform, rpps: str) -> dict[str, Any]:
     """A claim whose file the fund has refused as often as it is sent by itself."""
     script = {"behaviour": "negative-acknowledgement", "times": _ATTEMPTS}
     platform.outside("/controls/payers/scripts", script)
-    return _claimed(
-        platform, role, offer, lambda leg: (leg["state"], leg["attempt"]) == ("nacked", _ATTEMPTS)
-    )
+    return _claimed(platform, rpps, lambda leg: (leg["state"], leg["attempt"]) == ("nacked", _ATTEMPTS))
 
 
-def _paid_in_part(platform: Platform, role: str, offer: Any) -> dict[str, Any]:
+def _paid_in_part(platform: Platform, rpps: str) -> dict[str, Any]:
     script = {"behaviour": "partial", "cents": 1000, "times": 1}
     platform.outside("/controls/payers/scripts", script)
-    return _claimed(platform, role, offer, lambda leg: leg["state"] == "partially-paid")
+    return _claimed(platform, rpps, lambda leg: leg["state"] == "partially-paid")
 
 
-def _claimed(platform: Platform, role: str, offer: Any, wanted: Callable[[Any], bool]) -> dict[str, Any]:
-    """The leg of a new visit, once it is as wanted."""
+def _claimed(platform: Platform, rpps: str, wanted: Callable[[Any], bool]) -> dict[str, Any]:
+    """The leg of a visit at a new doctor, once it is as wanted."""
+    role, [offer, *_] = platform.doctor(rpps)
     appointment = platform.book(offer)
     platform.visit(appointment, _TREATED, role)
     path = f"/claims/v1/appointments/{appointment}/care-act"

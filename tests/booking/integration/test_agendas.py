@@ -352,7 +352,7 @@ async def test_closing_days_lists_the_visits_in_the_way_and_one_call_cancels_the
     assert stays.json()["status"] == "confirmed"
 
 
-async def test_visits_are_cancelled_together_or_not_at_all(client, direct, clock, given_visits) -> None:
+async def test_visits_are_cancelled_together_or_not_at_all(client, direct, given_visits) -> None:
     practitioner, [first, second] = await given_visits(2)
     url = f"/practitioners/{practitioner['id']}/cancellations"
     await direct.execute("UPDATE appointment SET status = 'completed' WHERE id = $1", UUID(second["id"]))

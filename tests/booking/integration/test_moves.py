@@ -164,7 +164,7 @@ async def test_who_has_cancelled_may_repeat_it_and_nobody_else(
 
 
 async def test_a_patient_moves_nothing_once_its_time_has_come(
-    clock, direct, booked, given_confirmed, given_offers, move, published
+    clock, booked, given_confirmed, given_offers, move, published
 ) -> None:
     appointment = await given_confirmed()
     [later, *_] = await given_offers(booked["practitioner"], at=NOW + timedelta(days=3))

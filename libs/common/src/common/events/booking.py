@@ -108,7 +108,7 @@ class AppointmentMovedV1(BookingFact):
     minor_on_1_january: bool | None = None
     age_group: AgeGroup | None = None
     time_zone: TimeZoneName | None = None  # where the practitioner works; None: as it was
-    # The time that was given up, by whom and when: a move follows the clock of a cancellation. None: not known.
+    # The time that was given up, by whom and when, as a cancellation says it. None: not known.
     moved_from: AwareDatetime | None = None
     moved_by: Party | None = None
     moved_at: AwareDatetime | None = None

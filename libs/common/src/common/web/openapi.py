@@ -97,10 +97,11 @@ _SUCCESS: Final = re.compile("2..")
 
 
 _CONVENTIONS: Final = (
-    "Amounts are whole cents beside their currency. Times are RFC 3339 and go out in UTC. Dates and times lie in "
-    f"the years {FIRST_YEAR} to {LAST_YEAR}. The range `from`/`to` of a list includes `from` and excludes `to`. "
-    "Long lists have cursors. A refusal is a problem (RFC 9457) whose `type` stands in the catalogue of errors; its title is "
-    "French where Accept-Language prefers French. Every answer names its request in X-Request-ID."
+    "Amounts are whole cents beside their currency. Times are RFC 3339 and go out in UTC. They lie "
+    f"in the years {FIRST_YEAR} to {LAST_YEAR}. The range `from`/`to` of a list includes `from` and excludes "
+    "`to`. Long lists have cursors. A refusal is a problem (RFC 9457) whose `type` stands in the catalogue "
+    "of errors; its title is French where Accept-Language prefers French. Every answer names its "
+    "request in X-Request-ID."
 )
 
 

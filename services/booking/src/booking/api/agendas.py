@@ -171,9 +171,7 @@ async def read_next_offer(
     specialty: Annotated[SpecialtyCode | None, Query()] = None,
 ) -> NextOffer:
     """The soonest free time; null when there is none."""
-    found = await store.list_offers(
-        session, profession=profession, specialty=specialty, now=now, limit=1
-    )
+    found = await store.list_offers(session, profession=profession, specialty=specialty, now=now, limit=1)
     return NextOffer(offer=OfferRead.of(found[0]) if found else None)
 
 

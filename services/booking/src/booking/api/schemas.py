@@ -274,7 +274,7 @@ class ExceptionIn(In):
     on: date
     last_on: date | None = Field(
         default=None,
-        description="The last day of a range, which is part of it; a window is one of each day. Null: `on` alone",
+        description="The last day of a range, included; a window is one of each day. Null: `on` alone",
     )
     kind: ExceptionKind
     from_time: WallTime | None = None

@@ -52,7 +52,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpecialDay:
-    """A day, or each day of a range, that differs: closed in a window or all day, or open beside the rules."""
+    """A day, or each day of a range, that differs: closed in a window or all day, or open beside rules."""
 
     on: date
     last_on: date | None = None  # the last day of a range; None: `on` alone
@@ -119,9 +119,9 @@ def spans(
 ) -> list[Span]:
     """The times offered that start in [`starting`, `before`), ordered, none over another.
 
-    They follow from rules and exceptions alone: any `starting` and `before` give the same spans where both see
-    them. So each local day is worked out for itself. Of a day's slots that overlap, the one that starts first
-    stands; a slot that overlaps one of the day before, of a window that reaches over midnight, does not.
+    They follow from rules and exceptions alone: any `starting` and `before` give the same spans where both
+    see them. So each local day is worked out for itself. Of a day's slots that overlap, the one that starts
+    first stands. A window of the day before that reaches over midnight goes before: its slots stand.
     """
     # A window of the day before may reach over midnight.
     first_on = starting.astimezone(zone).date() - _DAY
@@ -204,7 +204,7 @@ def _closures(
     for each in exceptions:
         if each.kind is not ExceptionKind.CLOSED:
             continue
-        # A closed hour of the day before may reach over midnight, and a slot over the midnight after the last.
+        # A closed hour of the day before may reach over midnight, and a slot of the last day too.
         first, last = max(each.on, first_on - _DAY), min(each.last_day, last_on + _DAY)
         if first > last:
             continue
@@ -226,7 +226,9 @@ def _bounds(day: date, from_time: time, to_time: time, zone: ZoneInfo) -> tuple[
 
 def _touches(joined: Sequence[_Interval], span: Span) -> bool:
     """Whether one of these intervals has an instant of the span. They are ordered and apart."""
-    following = bisect_left(joined, span.ends_at, key=itemgetter(0))  # the first that begins at its end or later
+    following = bisect_left(
+        joined, span.ends_at, key=itemgetter(0)
+    )  # the first that begins at its end or later
     return following > 0 and joined[following - 1][1] > span.starts_at
 
 

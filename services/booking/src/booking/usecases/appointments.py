@@ -131,8 +131,8 @@ async def cancel(
 ) -> Appointment:
     """Free until two hours before; later it is allowed and counted.
 
-    A repetition by the party that has cancelled changes nothing. Raises MoveRefused, TooLate once the time has
-    come.
+    A repetition by the party that has cancelled changes nothing.
+    Raises MoveRefused, TooLate once the time has come.
     """
     appointment, party = await store.get_appointment(session, appointment_id, caller=caller, lock=True)
     if appointment.status is Status.CANCELLED and appointment.cancelled_by is party:

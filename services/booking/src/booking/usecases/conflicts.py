@@ -44,8 +44,9 @@ async def cancel_visits(
 ) -> list[Appointment]:
     """Cancels these visits of the practitioner, all or none; what is cancelled already stays as it is.
 
-    `party` is who cancels: the practitioner, or the platform. Patients pay nothing. Raises AppointmentNotFound
-    when one is not of this practitioner, MoveRefused when one has started or ended otherwise.
+    `party` is who cancels: the practitioner, or the platform. Patients pay nothing.
+    Raises AppointmentNotFound when one is not of this practitioner, MoveRefused when one has started or ended
+    otherwise.
     """
     await store.lock_appointments(session, appointment_ids)
     found = []

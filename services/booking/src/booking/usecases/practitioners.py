@@ -98,7 +98,7 @@ async def update_practitioner(
 
 
 async def withdraw_practitioner(session: AsyncSession, practitioner_id: UUID, *, now: datetime) -> None:
-    """Nobody can book them any more; what is booked stays until somebody cancels it (`usecases.conflicts`)."""
+    """Nobody can book them any more; what is booked stays until somebody cancels it."""
     practitioner = await store.get_practitioner(session, practitioner_id, lock=True)
     practitioner.withdrawn_at = now
     await store.replace_offers(session, practitioner, [], now=now)

@@ -88,7 +88,10 @@ async def statement(
     after: tuple[datetime, UUID] | None,
     limit: int,
 ) -> Statement:
-    """Care given in [`from_on`, `before`), as it was completed, with its claims; the sums are of the whole period."""
+    """Care given in [`from_on`, `before`) in the order of its completion, with its claims.
+
+    The sums are of the whole period.
+    """
     acts = await store.list_statement(
         session, practitioner_id, from_on=from_on, before=before, after=after, limit=limit
     )
