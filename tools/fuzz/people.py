@@ -210,6 +210,8 @@ def people(front: str, data: Path) -> People:
     """Raises SystemExit with the answer when something cannot be made ready."""
     with httpx.Client(base_url=front, timeout=20) as http:
         platform = Platform(http, data)
+        # First these: the patient sees other doctors at the few times that can be opened by now.
+        claimed = _claims(platform)
         offers = platform.open_agenda(platform.gp["id"])
         free = iter(offers[:_BOOKED])
         values = _values(platform, offers[_BOOKED:])
@@ -217,7 +219,7 @@ def people(front: str, data: Path) -> People:
             **_reads(values),
             **_booking(platform, free),
             **_practitioners(platform),
-            **_claims(platform),
+            **claimed,
             **_documents(platform),
             **_payment(platform, free),
         }
@@ -312,7 +314,7 @@ def _claims(platform: Platform) -> Examples:
     rejected = platform.steps[f"{_REJECTED}.appointment"]["id"]
     care = platform.get(f"/claims/v1/appointments/{rejected}/care-act", "support")
     leg = next(each["id"] for each in care["legs"] if each["state"] == "rejected")
-    # A doctor for each: the visits follow one another at the few times that can be opened by now.
+    # A doctor for each: the visits follow one another at the first free time.
     disputed, given_up = (_paid_in_part(platform, rpps) for rpps in ("10001234573", "10001234599"))
     unread = _never_read(platform, "10001234607")
     child = platform.post("/booking/v1/patients", _CHILD)["id"]
