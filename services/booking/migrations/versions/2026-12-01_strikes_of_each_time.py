@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "booking_strikes_of_each_time"
-down_revision = "booking_ages_and_answers"
+down_revision = "booking_processes"
 branch_labels = None
 depends_on = None
 
