@@ -73,7 +73,7 @@ def away(monkeypatch) -> Storage:
     return Storage("s3://bucket", Metrics("documents"))
 
 
-async def test_a_storage_that_is_away_says_so_soon_and_is_counted(away) -> None:
+async def test_a_storage_that_is_away_says_so_soon_and_is_counted(away, caplog) -> None:
     with pytest.raises(StorageAway):
         await away.get("2026/11/22/a")
     with pytest.raises(StorageAway):
@@ -83,6 +83,8 @@ async def test_a_storage_that_is_away_says_so_soon_and_is_counted(away) -> None:
     assert away.metrics is not None
     shown = away.metrics.exposition().decode()
     assert problems == ["storage"]
+    assert [vars(each)["system"] for each in caplog.records] == ["storage"] * 3
+    assert "2026/11/22/a" not in caplog.text
     assert 'storage_up{service="documents"} 0.0' in shown
     assert 'storage_failures_total{operation="get",service="documents"} 1.0' in shown
     assert 'storage_failures_total{operation="put",service="documents"} 1.0' in shown

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 from collections.abc import Iterator
 from datetime import timedelta
@@ -13,6 +14,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
+from common import outages
 from common.telemetry import Metrics
 
 _PROBED: Final = "readiness"  # no object has this name: the answer is that it is not there
@@ -23,6 +25,8 @@ _CALL_SECONDS: Final = 10.0
 _OF_S3: Final[dict[str, Any]] = {
     "retry_config": {"max_retries": 2, "retry_timeout": timedelta(seconds=8)},
 }
+
+_log: Final = logging.getLogger(__name__)
 
 
 class FileMissing(Exception):
@@ -97,6 +101,7 @@ class Storage:
             if self.metrics is not None:
                 self.metrics.count("storage_failures_total", operation=operation)
                 self.metrics.set("storage_up", 0)
+            outages.report(_log, "storage", error, f"the document storage does not answer a {operation}")
             raise StorageAway(type(error).__name__) from error
         else:
             if self.metrics is not None:
