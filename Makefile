@@ -20,7 +20,7 @@ on = $(filter-out 0 no false,$($(1)))
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup lock fmt lint types imports contracts migrations contracts-lint rules check test run bench docs release migrate migration \
-	drill documents-check image-check fuzz clients examples contract-stage clean
+	drill documents-check image-check servers fuzz clients examples contract-stage clean
 
 help:  ## this list
 	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
@@ -45,6 +45,9 @@ documents-check: .state/setup  ## mentions, PDF/A, PDF/UA, signature and QR code
 
 image-check: .state/setup  ## the image of every service, or of S=booking, built and run as deploy/Dockerfile says, without Docker
 	@for service in $(or $(S),booking payment claims documents); do $(BIN)/python -m tools.image $$service || exit 1; done
+
+servers: .state/setup  ## Kafka, Keycloak and an S3 server into var/cache, for the tests of a production; needs java, mvn, go, postgresql
+	@PYTHONPATH=tests $(BIN)/python -m support.production
 
 fuzz: .state/setup build/fuzz/.ready  ## schemathesis on every service with tokens of every role; SEED=n, ARGS=--deep tries more
 	@$(BIN)/python -m tools.fuzz --seed $(SEED) $(ARGS)

@@ -13,6 +13,7 @@ from local.configuration import SERVICES
 from local.errors import LocalError
 from local.platform import free_ports
 from support.production import keycloak, partners, platform, postgres_tls, s3
+from support.production.__main__ import fetch
 from support.production.certificates import Authority
 from support.production.platform import Outside, Platform
 
@@ -22,10 +23,7 @@ _IN_CI = os.environ.get("CI") == "true"  # noqa: TID251 - a skip is a failure th
 @pytest.fixture(scope="session")
 async def production() -> AsyncIterator[Platform]:
     try:
-        postgres_tls.binaries()
-        await kafka.fetch_jars()
-        await s3.program()
-        await keycloak.unpacked()
+        await fetch()
     except LocalError as error:
         if _IN_CI:
             raise

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import asyncpg
 import httpx
+import psutil
 import pytest
 
 from common.clock import wall
@@ -53,6 +54,7 @@ class Played:
     without_tls: BaseException | None
     forged: int  # the status that a token with another signature gets
     foreign: int  # that of somebody whom the appointment does not concern
+    users: set[int]  # as whom the processes ran
     codes: dict[str, int]  # how the processes ended
     logs: dict[str, str]
 
@@ -69,6 +71,7 @@ async def played(production: Platform) -> Played:
     finally:
         await api.aclose()
     processes = production.processes
+    users = {psutil.Process(child.pid).uids().real for child in processes.values()}
     codes = await asyncio.gather(*(child.stop() for child in processes.values()))
     return Played(
         told,
@@ -77,6 +80,7 @@ async def played(production: Platform) -> Played:
         refused[0],
         forged,
         foreign,
+        users,
         dict(zip(processes, codes, strict=True)),
         {name: child.log.read_text(encoding="utf-8") for name, child in processes.items()},
     )
@@ -235,6 +239,10 @@ def test_the_processes_of_a_service_end_well_and_report_no_error(played: Played,
         assert played.codes[name] == 0
         assert "Traceback" not in played.logs[name]
         assert JOURNEY.family_name not in played.logs[name]
+
+
+def test_the_processes_run_as_the_user_of_the_image(production: Platform, played: Played) -> None:
+    assert played.users == {production.user}
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -22,51 +22,58 @@ class Sandbox:
     limits: tuple[str, ...]
 
     @classmethod
-    def of(cls, base: Path, root: Path, volumes: Sequence[Path], user: str) -> Self:
-        """`user` is `uid` or `uid:gid`; `base` is a folder that holds `root` and takes a script."""
+    def of(
+        cls, base: Path, root: Path, volumes: Sequence[Path], user: str, *, needed: Sequence[Path] = ()
+    ) -> Self:
+        """`user` is `uid` or `uid:gid`; `base` is a folder that holds `root` and takes a script.
+
+        The process reads what is in the folders of `needed`, and Python, wherever they are.
+        """
         uid, _, gid = user.partition(":")
         if os.geteuid() != 0:
             return cls((), (f"not root: runs as uid {os.geteuid()}, on a file system that it may write",))
         change = ("setpriv", f"--reuid={uid}", f"--regid={gid or uid}", "--clear-groups", "--no-new-privs")
         if shutil.which("setpriv") is None:
             return cls((), ("setpriv is missing: runs as root, on a file system that it may write",))
-        closed = _closed_parents(Path(sys.base_prefix).resolve())
+        kept = [Path(sys.base_prefix).resolve(), *needed]
+        closed = sorted({above for each in kept if (above := _closed_above(each)) is not None})
         apart = ("unshare", "--mount", "--propagation", "private")
-        allowed = subprocess.run(
-            [*apart, "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True, check=False
-        )
-        if allowed.returncode == 0:
+        probe = [*apart, "mount", "-t", "tmpfs", "none", "/mnt"]
+        if subprocess.run(probe, capture_output=True, check=False).returncode == 0:
             script = base / "sandbox.sh"
-            script.write_text(_script(base, root, volumes, closed, change))
+            script.write_text(_script(base, root, volumes, kept, closed, change))
             return cls((*apart, "sh", str(script)), ())
         no_mounts = "the kernel allows no mounts here: the root file system is not read-only"
         if closed:
-            return cls((), (no_mounts, f"uid {uid} cannot pass {closed[0]} to Python: runs as root"))
+            return cls((), (no_mounts, f"uid {uid} cannot pass {closed[0]}: runs as root"))
         return cls(change, (no_mounts,))
 
 
-def _closed_parents(path: Path) -> list[Path]:
-    """The folders above `path` that others may not pass, the outermost first."""
-    parents = [
-        each for each in reversed(path.parents) if not stat.S_IMODE(each.stat().st_mode) & stat.S_IXOTH
-    ]
-    return parents[:1]
+def _closed_above(path: Path) -> Path | None:
+    """The outermost folder above `path` that others may not pass."""
+    for each in reversed(path.parents):
+        if not stat.S_IMODE(each.stat().st_mode) & stat.S_IXOTH:
+            return each
+    return None
 
 
 def _script(
-    base: Path, root: Path, volumes: Sequence[Path], closed: Sequence[Path], change: Sequence[str]
+    base: Path,
+    root: Path,
+    volumes: Sequence[Path],
+    kept: Sequence[Path],
+    closed: Sequence[Path],
+    change: Sequence[str],
 ) -> str:
     """What happens between the new mount namespace and the process: nothing of it is seen outside."""
     lines = ["set -eu"]
-    prefix = Path(sys.base_prefix).resolve()
-    for each in closed:  # covered by an empty folder that lets pass, with Python back at its place
-        lines += [
-            f"mkdir -p {_q(base / 'kept')}",
-            f"mount --bind {_q(prefix)} {_q(base / 'kept')}",
-            f"mount -t tmpfs -o mode=755 none {_q(each)}",
-            f"mkdir -p {_q(prefix)}",
-            f"mount --bind {_q(base / 'kept')} {_q(prefix)}",
-        ]
+    # A closed folder is covered by an empty one that lets pass, and what is needed is put back at its place.
+    hidden = {each: base / f"kept-{number}" for number, each in enumerate(kept) if _closed_above(each)}
+    for each, aside in hidden.items():
+        lines += [f"mkdir -p {_q(aside)}", f"mount --bind {_q(each)} {_q(aside)}"]
+    lines += [f"mount -t tmpfs -o mode=755 none {_q(each)}" for each in closed]
+    for each, aside in hidden.items():
+        lines += [f"mkdir -p {_q(each)}", f"mount --bind {_q(aside)} {_q(each)}"]
     lines += [f"mount --bind {_q(each)} {_q(each)}" for each in volumes]
     keep = "|".join([*(f"{each}|{each}/*" for each in _LEFT_ALONE), *(_q(each) for each in volumes)])
     lines += [

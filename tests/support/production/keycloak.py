@@ -40,7 +40,9 @@ async def unpacked() -> Path:
 
     async def make(fresh: Path) -> None:
         unpack = ["mvn", "--batch-mode", "--quiet", "--file", str(_POM), "dependency:unpack-dependencies"]
-        await run("maven", [*unpack, f"-DoutputDirectory={fresh / 'zip'}"], directory=fresh)
+        # Maven notes what it has unpacked, by default beside the pom, and does not do it twice
+        places = [f"-DoutputDirectory={fresh / 'zip'}", f"-DmarkersDirectory={fresh / 'markers'}"]
+        await run("maven", [*unpack, *places], directory=fresh)
         [home] = (fresh / "zip").iterdir()
         home.rename(fresh / "keycloak")
         build = ["bash", "keycloak/bin/kc.sh", "build", "--db=dev-mem"]

@@ -24,9 +24,11 @@ from local.platform import free_ports
 from local.processes import Child, start_child
 from support.eventually import eventually
 from support.production import keycloak, partners, postgres_tls, s3
+from tools.image.sandbox import Sandbox
 
 _LINE: Final = re.compile(r"^(# )?([A-Z0-9_]+)=(.*)$", re.MULTILINE)
-_PASSED_ON: Final = ("PATH", "HOME", "LANG", "TMPDIR")
+_PASSED_ON: Final = ("PATH", "LANG")
+_USER: Final = 65534  # as in deploy/Dockerfile
 _READY_SECONDS: Final = 90
 _COMMAND_SECONDS: Final = 120
 
@@ -53,6 +55,7 @@ class Platform:
     seal: Seal
     logs: Path
     outside: Outside
+    user: int  # as whom the processes run
 
 
 def environment_of(service: str, own: Mapping[str, str]) -> dict[str, str]:
@@ -124,13 +127,19 @@ def _own(
 
 @asynccontextmanager
 async def running(directory: Path, outside: Outside, apis: Mapping[str, int]) -> AsyncIterator[Platform]:
-    """Migrated, with its topics, and ready. A process that has not ended by itself is killed at the end."""
+    """Migrated, with its topics, and ready. A process that has not ended by itself is killed at the end.
+
+    Where this machine allows it, each runs as the image's user on a read-only file system.
+    """
     logs = directory / "logs"
     logs.mkdir()
     seal = development_seal(directory / "seal", now=wall())
     [seal_file] = (directory / "seal").iterdir()
     operations = dict(zip(SERVICES, free_ports(len(SERVICES)), strict=True))
     machine = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}  # noqa: TID251
+    (temporary := directory / "tmp").mkdir()
+    temporary.chmod(0o1777)
+    machine |= {"TMPDIR": str(temporary), "HOME": str(temporary), "PYTHONDONTWRITEBYTECODE": "1"}
     machine |= {"PGSSLMODE": "verify-full", "PGSSLROOTCERT": str(outside.postgres.ca_file)}
     told = {}
     for service in SERVICES:
@@ -140,9 +149,17 @@ async def running(directory: Path, outside: Outside, apis: Mapping[str, int]) ->
     del told["documents"]["DOCUMENTS_SEAL_DIRECTORY"]
     told["documents"] |= outside.bucket.environment
 
+    if os.geteuid() == 0:
+        for each in (seal_file.parent, seal_file):
+            os.chown(each, _USER, _USER)
+    sandbox = Sandbox.of(directory, directory, [temporary], str(_USER), needed=[REPOSITORY])
+
+    changes = "setpriv" in sandbox.prefix or not sandbox.limits
+    user = _USER if changes else os.geteuid()
+
     async def started(service: str, *arguments: str) -> Child:
         name = "-".join((service, *arguments))
-        argv = [sys.executable, "-m", service, *arguments]
+        argv = [*sandbox.prefix, sys.executable, "-m", service, *arguments]
         return await start_child(name, argv, env=told[service], log=logs / f"{name}.log")
 
     async with AsyncExitStack() as stack:
@@ -160,7 +177,7 @@ async def running(directory: Path, outside: Outside, apis: Mapping[str, int]) ->
             url = f"http://127.0.0.1:{port}/{service}/health/ready"
             await eventually(partial(_ready, url, processes), within=_READY_SECONDS, every=0.1)
         addresses = Addresses.apart(1, apis)
-        yield Platform(addresses, processes, seal, logs, outside)
+        yield Platform(addresses, processes, seal, logs, outside, user)
 
 
 async def _ready(url: str, processes: Mapping[str, Child]) -> bool:
