@@ -12,7 +12,14 @@ from common.events.base import Event
 from common.events.catalogue import CATALOGUE
 from common.events.topics import TOPICS
 from local.configuration import SERVICES
-from tools import api_compatibility, api_documents, event_documents, metric_documents, rule_documents
+from tools import (
+    api_compatibility,
+    api_documents,
+    event_documents,
+    metric_documents,
+    rule_documents,
+    settings_document,
+)
 from tools.compatibility import breaks
 
 ROOT: Final = Path(__file__).parents[1]
@@ -35,6 +42,7 @@ def main() -> int:
             | api_documents.generated(ROOT)
             | rule_documents.generated(ROOT)
             | metric_documents.generated(ROOT)
+            | settings_document.generated(ROOT)
         )
     except ValueError as error:
         print(f"contracts: {error}")

@@ -41,7 +41,7 @@ def test_production_takes_no_seal_made_here(tmp_path) -> None:
 def test_there_is_exactly_one_seal(tmp_path, seals) -> None:
     development = settings_for(URL, tmp_path)
 
-    with pytest.raises(ValidationError, match="seal_file or"):
+    with pytest.raises(ValidationError, match="seal_file: give it or"):
         Settings(**development.model_dump() | seals)
 
 

@@ -1,6 +1,7 @@
 """Engines, sessions, direct connections, and the rules every table shares."""
 
 import enum
+import time
 from collections.abc import Collection
 from datetime import datetime
 from typing import Any, Final, Protocol
@@ -8,11 +9,12 @@ from uuid import UUID
 
 import asyncpg
 import sqlalchemy as sa
-from sqlalchemy import event, make_url
+from sqlalchemy import event
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session
 
+from common import connecting
 from common.money import Cents
 from common.settings import PostgresSettings
 from common.transaction import WakeKind, notes_of
@@ -42,6 +44,7 @@ _SERVER_SETTINGS: Final = {
     "jit": "off",
 }
 _CONNECT_SECONDS: Final = 5
+_ASK_AFTER: Final = 30.0  # seconds idle, after which a connection is asked whether it is still there
 
 
 class Direct(Protocol):
@@ -75,19 +78,49 @@ def new_metadata() -> sa.MetaData:
 
 def engine_of(settings: PostgresSettings, *, name: str, pool: int) -> AsyncEngine:
     """At most `pool` connections, shown to the database's administrator as `name`. Opens none yet."""
-    url = make_url(settings.dsn.get_secret_value()).set(drivername="postgresql+asyncpg")
-    return create_async_engine(
-        url,
+    url, server = settings.url, {**_SERVER_SETTINGS, "application_name": name}
+
+    async def connected() -> Any:
+        return await connecting.connect(url, timeout=_CONNECT_SECONDS, server_settings=server)
+
+    engine = create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=connected,
         pool_size=pool,
         max_overflow=0,
         pool_timeout=_CONNECT_SECONDS,
         pool_use_lifo=True,
         hide_parameters=True,  # an error that is logged quotes no personal data
-        connect_args={
-            "timeout": _CONNECT_SECONDS,
-            "server_settings": {**_SERVER_SETTINGS, "application_name": name},
-        },
     )
+    replace_dead_connections(engine)
+    return engine
+
+
+def replace_dead_connections(engine: AsyncEngine) -> None:
+    """A connection that the server has closed is replaced before a transaction begins on it.
+
+    The driver knows a closed socket without asking. Only a connection that was idle for long is asked: a
+    network that dropped it says nothing. Asking each time would cost every transaction a round trip.
+    """
+
+    @event.listens_for(engine.sync_engine, "checkin")
+    def _note(_: Any, record: Any) -> None:
+        record.info["idle_since"] = time.monotonic()
+
+    @event.listens_for(engine.sync_engine, "checkout")
+    def _check(connection: Any, record: Any, _: Any) -> None:
+        if connection.driver_connection.is_closed():
+            raise sa.exc.DisconnectionError("the server has closed this connection")
+        idle = time.monotonic() - record.info.get("idle_since", time.monotonic())
+        if idle > _ASK_AFTER and not _answers(engine, connection):
+            raise sa.exc.DisconnectionError("this connection does not answer any more")
+
+
+def _answers(engine: AsyncEngine, connection: Any) -> bool:
+    try:
+        return engine.sync_engine.dialect.do_ping(connection)
+    except Exception:  # noqa: BLE001 - whatever it is, the connection is of no use
+        return False
 
 
 def sessions_of(engine: AsyncEngine, wake: Wakes | None) -> Sessions:
@@ -108,9 +141,8 @@ def direct_pool(settings: PostgresSettings, *, name: str, size: int) -> asyncpg.
     A connection goes back without RESET ALL, which costs a round trip: whoever takes one leaves no session
     state behind (SET LOCAL and transaction-level locks only).
     """
-    dsn = make_url(settings.dsn.get_secret_value()).set(drivername="postgresql")
     return asyncpg.create_pool(
-        dsn.render_as_string(hide_password=False),
+        **connecting.arguments(settings.url),
         min_size=1,
         max_size=size,
         timeout=_CONNECT_SECONDS,

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from alembic import context
-from sqlalchemy import Connection, MetaData, make_url, pool, text
+from sqlalchemy import Connection, MetaData, pool, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from common import connecting
 from common.messaging.tables import Base as Messaging
 from common.web.tables import Base as Web
 
@@ -27,7 +28,10 @@ def run(metadata: MetaData | Sequence[MetaData]) -> None:
 
 
 async def _run(dsn: str, metadata: Sequence[MetaData]) -> None:
-    engine = create_async_engine(make_url(dsn).set(drivername="postgresql+asyncpg"), poolclass=pool.NullPool)
+    async def connected() -> Any:
+        return await connecting.connect(dsn)
+
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=connected, poolclass=pool.NullPool)
     async with engine.connect() as connection:
         await connection.run_sync(_migrate, metadata)
         await connection.commit()

@@ -26,12 +26,14 @@ from common.messaging.housekeeping import House
 from common.messaging.routes import Routes
 from common.messaging.runner import WorkerHealth
 from common.settings import PostgresSettings, ServiceSettings
+from common.settings_loading import SettingsRefused, load
 from common.telemetry import Metrics
 from common.wake import NotifyWake
 from common.web.app import ops_app
 from common.web.server import serve
 from common.web.tables import ProcessRow
 
+_SETTINGS_REFUSED: Final = 2  # the exit status
 _BATCH: Final = 500  # data keys wrapped in one transaction
 
 _PIPE_CLOSED: Final = 141  # what a shell says of a command that SIGPIPE ended
@@ -71,7 +73,11 @@ def parser(service: str) -> argparse.ArgumentParser:
 def main(service: Service[S], arguments: Sequence[str]) -> int:
     """Runs one command; returns the exit status. Settings come from the environment, and only here."""
     options = parser(service.name).parse_args(arguments)
-    settings = service.settings()
+    try:
+        settings = load(service.settings)
+    except SettingsRefused as refused:
+        sys.stderr.write("".join(f"{service.name}: {line}\n" for line in refused.lines))
+        return _SETTINGS_REFUSED
     clock = Clock(settings.clock_shift)
     development = settings.environment == "development"
     telemetry.configure_logging(service.name, level=settings.telemetry.log_level, development=development)
@@ -106,7 +112,7 @@ def _to_the_end(command: Coroutine[Any, Any, int]) -> int:
 
 async def _serve(service: Service[S], settings: S, clock: Clock) -> None:
     await _check_room(service.name, settings.postgres, settings.postgres.api_connections)
-    wake = NotifyWake(settings.postgres.dsn.get_secret_value(), hears="changed")
+    wake = NotifyWake(settings.postgres.url, hears="changed")
     app = service.create_app(settings, clock=clock, wake=wake)
     keyring = vault.keyring_of(settings.keys, service=service.name)
     announced = presence.announced("api", keyring, lambda: app.state.sessions, now=clock.read)
@@ -119,7 +125,7 @@ async def _work(service: Service[S], settings: S, clock: Clock) -> None:
     stop = asyncio.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(each, stop.set)
-    wake = NotifyWake(settings.postgres.dsn.get_secret_value(), hears="wake")
+    wake = NotifyWake(settings.postgres.url, hears="wake")
     health, metrics = WorkerHealth(), Metrics(service.name)
     ops = ops_app(
         service=service.name,
@@ -151,7 +157,7 @@ async def _check_room(name: str, postgres: PostgresSettings, wanted: int) -> Non
 
 
 def _migrate(service: Service[Any], postgres: PostgresSettings) -> None:
-    config = Config(cmd_opts=argparse.Namespace(x=[f"dsn={postgres.dsn.get_secret_value()}"]))
+    config = Config(cmd_opts=argparse.Namespace(x=[f"dsn={postgres.url}"]))
     config.set_main_option("script_location", str(service.migrations))
     command.upgrade(config, "head")
 

@@ -16,7 +16,7 @@ from uuid import UUID
 
 import asyncpg
 
-from common import outages
+from common import connecting, outages
 
 Kind = Literal["outbox", "task"]
 Channel = Literal["wake", "changed"]
@@ -174,7 +174,7 @@ class NotifyWake:
     async def _speak_for_ever(self) -> None:
         while True:
             try:
-                connection = await asyncpg.connect(self._dsn, timeout=5, command_timeout=5)
+                connection = await connecting.connect(self._dsn, timeout=5, command_timeout=5)
             except _LOST as error:
                 outages.report(_log, "database", error, "no connection to wake other processes")
                 await asyncio.sleep(_RECONNECT)

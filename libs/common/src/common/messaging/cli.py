@@ -83,7 +83,7 @@ async def run(
     if options.command == "replay":
         if options.all == bool(options.key or options.topic):
             return _refuse("choose --key, --topic or --all")
-        dsn = postgres.dsn.get_secret_value()
+        dsn = postgres.url
         count = await replay(dsn, kafka, topic=options.topic, key=options.key, everything=options.all)
         return say(f"published {count} again")
     engine = engine_of(postgres, name=f"{service} {options.command}", pool=1)

@@ -3,7 +3,8 @@
 from typing import Any, Final
 
 import asyncpg
-from sqlalchemy import make_url
+
+from common import connecting
 
 # What a lost or refused one raises; the client's internal error: cut in the middle of an answer.
 LOST: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
@@ -20,9 +21,8 @@ _SETTINGS: Final = {
 
 async def connect(dsn: str, *, name: str, **settings: str) -> Any:
     """An asyncpg connection, shown to the database's administrator as `name`. JSON comes as text."""
-    url = make_url(dsn).set(drivername="postgresql").render_as_string(hide_password=False)
-    return await asyncpg.connect(
-        url,
+    return await connecting.connect(
+        dsn,
         timeout=5,
         command_timeout=10,
         server_settings={**_SETTINGS, **settings, "application_name": name},

@@ -113,7 +113,7 @@ async def run_worker(  # noqa: PLR0913  the one place where all parts meet
     Then handlers and leases have ended, offsets are committed, the group is left and the outbox sent once
     more, all within 25 s. A bug in the runtime itself ends it with an exception.
     """
-    dsn = postgres.dsn.get_secret_value()
+    dsn = postgres.url
     # Half of the pool for the consumer, half for tasks: neither waits for the other's connections.
     share = max(1, postgres.worker_pool // 2)
     limits = Limits(lanes=min(_LANES, share))
