@@ -4,6 +4,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from booking.api.schemas import PatientUpdate, PractitionerUpdate
 from support.booking import (
     ACCOUNT,
     ADMINISTRATOR,
@@ -384,3 +385,75 @@ async def test_the_clock_of_the_process_dates_the_links(direct, clock, given_pat
     await given_patient(consent=False)
 
     assert await direct.fetchval("SELECT since FROM link") == clock.now()
+
+
+PRACTITIONER_CLEARS = {"biller_id", "billing_number", "time_zone"}
+PATIENT_CLEARS = {"used_name", "address", "phone", "email"}
+
+
+async def refused_nulls(client, url: str, fields: set[str], headers: dict[str, str]) -> set[str]:
+    """The fields where a PATCH refuses null with their pointer; each is sent alone."""
+    refused = set()
+    for name in fields:
+        answer = await client.patch(url, json={name: None}, headers=headers | {"If-Match": "*"})
+        if answer.status_code == 422:
+            assert [each["pointer"] for each in answer.json()["errors"]] == [f"/body/{name}"]
+            refused.add(name)
+        else:
+            assert answer.status_code == 200, answer.text
+    return refused
+
+
+async def test_null_clears_what_a_patient_need_not_have_and_is_refused_elsewhere(
+    client, given_patient
+) -> None:
+    patient = await given_patient(
+        consent=False,
+        phone="+33 6 12 34 56 78",
+        used_name="Martin",
+        address={"street": "1 rue Haute", "postal_code": "29200", "city": "Brest"},
+    )
+    url, fields = f"/patients/{patient['id']}", set(PatientUpdate.model_fields)
+
+    everything = await client.patch(url, json=dict.fromkeys(fields), headers=PATIENT | {"If-Match": 'W/"1"'})
+    unchanged = (await client.get(url, headers=PATIENT)).json()
+    refused = await refused_nulls(client, url, fields, PATIENT)
+    cleared = (await client.get(url, headers=PATIENT)).json()
+
+    assert everything.status_code == 422
+    assert unchanged == patient
+    assert refused == fields - PATIENT_CLEARS
+    assert cleared == patient | dict.fromkeys(PATIENT_CLEARS)
+
+
+async def test_null_clears_what_a_practitioner_need_not_have_and_is_refused_elsewhere(
+    client, direct, given_practitioner
+) -> None:
+    practitioner = await given_practitioner(
+        biller_id=str(uuid4()), zone="martinique", time_zone="Europe/Paris", permanent_overrun=True
+    )
+    url, fields = f"/practitioners/{practitioner['id']}", set(PractitionerUpdate.model_fields)
+
+    everything = await client.patch(
+        url, json=dict.fromkeys(fields), headers=ADMINISTRATOR | {"If-Match": "*"}
+    )
+    refused = await refused_nulls(client, url, fields, ADMINISTRATOR)
+    kept = await direct.fetchrow("SELECT * FROM practitioner")
+
+    assert everything.status_code == 422
+    assert refused == fields - PRACTITIONER_CLEARS
+    assert (str(kept["biller_id"]), kept["billing_number"]) == (practitioner["id"], None)
+    assert kept["time_zone"] == "America/Martinique"
+    assert kept["permanent_overrun"]
+
+
+async def test_a_weak_etag_of_a_compressing_proxy_changes_a_profile(client, given_patient) -> None:
+    patient = await given_patient(consent=False)
+    url = f"/patients/{patient['id']}"
+    etag = (await client.get(url, headers=PATIENT)).headers["etag"]
+
+    changed = await client.patch(
+        url, json={"phone": "0612345678"}, headers=PATIENT | {"If-Match": f"W/{etag}"}
+    )
+
+    assert changed.status_code == 200, changed.text

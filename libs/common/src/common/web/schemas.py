@@ -1,5 +1,6 @@
 """Base classes of bodies: strict on the way in, complete and in UTC on the way out."""
 
+import re
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Final, cast
 
@@ -12,6 +13,7 @@ from pydantic import (
     Field,
     GetCoreSchemaHandler,
 )
+from pydantic.config import JsonDict
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from common.printable import LINES, ONE_LINE, composed
@@ -25,9 +27,11 @@ __all__ = [
     "TO_EXCLUDED",
     "In",
     "Out",
+    "Patch",
     "PersonName",
     "QueryDate",
     "QueryTime",
+    "unchanged",
 ]
 
 # Dates and times of callers lie in these years. Beyond them a time zone or an addition of days leaves what
@@ -120,7 +124,22 @@ PersonName = Annotated[
 FROM_INCLUDED = "Included in the range."
 TO_EXCLUDED = "Not included in the range: the first time or day after it."
 
-QueryTime = Annotated[AwareDatetime, BeforeValidator(_written_as_text), AfterValidator(_in_reach)]
+# A query string that was not encoded has a blank where its instant had the + of the offset.
+_OFFSET_WITHOUT_PLUS: Final = re.compile(r"(\d{4}-\d\d-\d\d[Tt _]\d\d:\d\d[\d:.,]*) (\d\d:?\d\d)")
+
+
+def _plus_restored(value: Any) -> Any:
+    found = _OFFSET_WITHOUT_PLUS.fullmatch(value) if isinstance(value, str) else None
+    return f"{found[1]}+{found[2]}" if found else value
+
+
+# Validators that run before: the last one runs first.
+QueryTime = Annotated[
+    AwareDatetime,
+    BeforeValidator(_written_as_text),
+    BeforeValidator(_plus_restored),
+    AfterValidator(_in_reach),
+]
 QueryDate = Annotated[date, BeforeValidator(_written_as_text), AfterValidator(_in_reach)]
 
 
@@ -135,6 +154,30 @@ class In(BaseModel):
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return cast("CoreSchema", _rewritten(handler(source), incoming=True))
+
+
+def _without_defaults(schema: JsonDict) -> None:
+    for each in cast("dict[str, JsonDict]", schema["properties"]).values():
+        each.pop("default", None)
+
+
+class Patch(In):
+    """The body of a PATCH. What is absent stays as it is.
+
+    Null clears a field whose type has None. The other fields have the default `unchanged()`, and null is
+    refused there as a value of the wrong type.
+    """
+
+    model_config = ConfigDict(json_schema_extra=_without_defaults)
+
+    def given(self) -> dict[str, Any]:
+        """The values of the fields that were sent, by name."""
+        return {name: getattr(self, name) for name in self.model_fields_set}
+
+
+def unchanged() -> Any:
+    """The default of a field of a `Patch`. Nobody reads it: `given` only returns what was sent."""
+    return Field(default=None)
 
 
 class Out(BaseModel):

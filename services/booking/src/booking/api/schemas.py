@@ -43,7 +43,7 @@ from common.events.base import (
 from common.events.booking import CancelReason, Outcome, OverrunQualifier
 from common.messaging.tables import HistoryRow
 from common.money import Cents
-from common.web.schemas import ONE_LINE, In, Out, PersonName
+from common.web.schemas import ONE_LINE, In, Out, Patch, PersonName, unchanged
 
 
 def _known_zone(name: str) -> str:
@@ -160,30 +160,33 @@ class PractitionerCreate(In):
         return _columns({name: getattr(self, name) for name in type(self).model_fields})
 
 
-class PractitionerUpdate(In):
-    """What is absent or null stays as it is."""
+class PractitionerUpdate(Patch):
+    """What is absent stays as it is.
 
-    sector: Sector | None = None
-    zone: Zone | None = None
-    agreed_company: bool | None = None
-    third_party_payment: ThirdPartyPayment | None = None
-    currency: Currency | None = None
-    fee_cents: FeeCents | None = None
-    permanent_overrun: bool | None = None
+    Null takes away what a practitioner need not have: `billing_number`; `biller_id`, then the practitioner
+    bills; `time_zone`, then it is that of the tariff zone. Null is refused in every other field.
+    """
+
+    sector: Sector = unchanged()
+    zone: Zone = unchanged()
+    agreed_company: bool = unchanged()
+    third_party_payment: ThirdPartyPayment = unchanged()
+    currency: Currency = unchanged()
+    fee_cents: FeeCents = unchanged()
+    permanent_overrun: bool = unchanged()
     biller_id: UUID | None = None
     billing_number: BillingNumber | None = None
-    title: Title | None = None
-    first_name: PersonName | None = None
-    last_name: PersonName | None = None
-    display_name: Name | None = None
-    address: AddressIn | None = None
-    phone: Phone | None = None
-    languages: Annotated[list[Language], Field(min_length=1, max_length=10)] | None = None
+    title: Title = unchanged()
+    first_name: PersonName = unchanged()
+    last_name: PersonName = unchanged()
+    display_name: Name = unchanged()
+    address: AddressIn = unchanged()
+    phone: Phone = unchanged()
+    languages: Annotated[list[Language], Field(min_length=1, max_length=10)] = unchanged()
     time_zone: TimeZone | None = None
 
     def changes(self) -> dict[str, object]:
-        given = {name: getattr(self, name) for name in type(self).model_fields}
-        return _columns({name: value for name, value in given.items() if value is not None})
+        return _columns(self.given())
 
 
 def _columns(given: dict[str, object]) -> dict[str, object]:
@@ -467,24 +470,27 @@ class PatientCreate(In):
         )
 
 
-class PatientUpdate(In):
-    """What is absent stays. Null takes away what a patient need not have, and leaves the rest as it is."""
+class PatientUpdate(Patch):
+    """What is absent stays as it is.
 
-    first_names: PersonName | None = None
-    birth_name: PersonName | None = None
+    Null takes away what a patient need not have: `used_name`, `address`, `phone`, `email`. Null is refused
+    in every other field.
+    """
+
+    first_names: PersonName = unchanged()
+    birth_name: PersonName = unchanged()
     used_name: PersonName | None = None
-    birth_date: BirthDate | None = None
-    sex: Sex | None = None
+    birth_date: BirthDate = unchanged()
+    sex: Sex = unchanged()
     address: AddressIn | None = None
     phone: Phone | None = None
     email: Email | None = None
 
     def changes(self) -> dict[str, object]:
-        optional = {"used_name", "address", "phone", "email"}
-        given = {name: getattr(self, name) for name in self.model_fields_set}
+        given = self.given()
         if self.address is not None:
             given["address"] = identity.Address(**self.address.model_dump())
-        return {name: value for name, value in given.items() if value is not None or name in optional}
+        return given
 
 
 class PatientRead(Out):

@@ -79,13 +79,18 @@ async def update_practitioner(
 ) -> None:
     """The practitioner's row is locked. Appointments keep the fee and mark they were requested with.
 
+    None as `biller_id` is the practitioner, as `time_zone` that of the tariff zone.
     Raises SectorNotPossible, PermanentOverrunNotPossible.
     """
     zone_before, clock_before = practitioner.zone, practitioner.time_zone
     for name, value in changes.items():
-        setattr(practitioner, name, value)
-    if "time_zone" not in changes and clock_before == TIME_ZONES[zone_before]:
-        practitioner.time_zone = TIME_ZONES[practitioner.zone]  # nobody had chosen another
+        if name != "time_zone":
+            setattr(practitioner, name, value)
+    if practitioner.biller_id is None:
+        practitioner.biller_id = practitioner.id
+    nobody_chose = "time_zone" not in changes and clock_before == TIME_ZONES[zone_before]
+    chosen = changes.get("time_zone", None if nobody_chose else clock_before)
+    practitioner.time_zone = chosen or TIME_ZONES[practitioner.zone]
     if (practitioner.profession == "physician") is (practitioner.sector == "none"):
         raise SectorNotPossible("a sector belongs to physicians, and every physician has one")
     field = "permanent_overrun" if "permanent_overrun" in changes else "sector"
