@@ -88,6 +88,8 @@ def _own(
         "OPS__HOST": "127.0.0.1",
         "OPS__PORT": str(ops),
         "POSTGRES__DSN": outside.postgres.dsn(service),
+        "POSTGRES__SSLMODE": "verify-full",
+        "POSTGRES__CA_FILE": str(outside.postgres.ca_file),
         "KAFKA__BOOTSTRAP_SERVERS": outside.kafka.bootstrap_servers,
         "TOKENS__ISSUER": issuer.issuer,
         "TOKENS__JWKS_URL": issuer.jwks_url,
@@ -140,7 +142,6 @@ async def running(directory: Path, outside: Outside, apis: Mapping[str, int]) ->
     (temporary := directory / "tmp").mkdir()
     temporary.chmod(0o1777)
     machine |= {"TMPDIR": str(temporary), "HOME": str(temporary), "PYTHONDONTWRITEBYTECODE": "1"}
-    machine |= {"PGSSLMODE": "verify-full", "PGSSLROOTCERT": str(outside.postgres.ca_file)}
     told = {}
     for service in SERVICES:
         own = _own(service, outside, apis, operations[service], seal_file)
