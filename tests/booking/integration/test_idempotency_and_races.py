@@ -1,6 +1,7 @@
 import asyncio
 from collections import Counter
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -8,7 +9,7 @@ from fastapi import Response
 
 from booking.usecases import requests
 from common.web import idempotency
-from support.booking import PATIENT, keyed
+from support.booking import PATIENT, PRACTITIONER, keyed
 from support.records import NOW
 
 
@@ -150,6 +151,137 @@ async def test_of_two_hundred_who_want_ten_times_exactly_ten_win(
         offer["starts_at"] for offer in offers
     }
     assert await direct.fetchval("SELECT count(DISTINCT taken_by) FROM offer") == 10
+
+
+@pytest.fixture
+def given_two_doctors(given_practitioner, given_offers) -> Any:
+    async def given_two_doctors() -> list[list[dict[str, Any]]]:
+        """The offers of two practitioners; their times are the same."""
+        return [
+            await given_offers(await given_practitioner(**more)) for more in ({}, {"rpps": "10000000001"})
+        ]
+
+    return given_two_doctors
+
+
+async def test_a_patient_has_one_visit_at_a_time(
+    client, given_two_doctors, given_patient, request_time
+) -> None:
+    [one, *_], [two, touching, *_] = await given_two_doctors()
+    patient = await given_patient()
+    first = (await request_time(one, patient)).json()
+
+    busy = await request_time(two, patient)
+    beside = await request_time(touching, patient)
+
+    assert (busy.status_code, busy.json()["type"]) == (409, "urn:problem:patient-busy")
+    assert busy.json()["busy_with"] == first["id"]
+    assert beside.status_code == 201
+    await client.post(f"/appointments/{first['id']}/cancellation", headers=PATIENT)
+    assert (await request_time(two, patient)).status_code == 201
+
+
+async def test_a_relative_is_another_patient(given_two_doctors, given_patient, request_time) -> None:
+    [one, *_], [two, *_] = await given_two_doctors()
+    patient = await given_patient()
+    child = await given_patient(relation="child", first_names="Léo", birth_date="2019-04-12")
+
+    assert [(await request_time(one, patient)).status_code, (await request_time(two, child)).status_code] == [
+        201,
+        201,
+    ]
+
+
+async def test_of_twenty_requests_of_one_patient_at_two_doctors_exactly_one_wins(
+    direct, given_two_doctors, given_patient, request_time
+) -> None:
+    offers = await given_two_doctors()
+    patient = await given_patient()
+
+    answers = await asyncio.gather(*[request_time(offers[each % 2][0], patient) for each in range(20)])
+
+    assert Counter(answer.status_code for answer in answers) == {201: 1, 409: 19}
+    refusals = {answer.json()["type"] for answer in answers if answer.status_code == 409}
+    assert refusals <= {"urn:problem:patient-busy", "urn:problem:time-taken"}
+    assert "urn:problem:patient-busy" in refusals
+    assert await direct.fetchval("SELECT count(*) FROM offer WHERE taken_by IS NOT NULL") == 1
+    assert await direct.fetchval("SELECT count(*) FROM outbox WHERE topic = 'booking.appointment'") == 1
+
+
+async def test_a_visit_that_is_over_early_leaves_the_patient_free(
+    direct, given_two_doctors, given_patient, request_time
+) -> None:
+    [one, *_], [two, *_] = await given_two_doctors()
+    patient = await given_patient()
+    await request_time(one, patient)
+    await direct.execute("UPDATE appointment SET status = 'completed'")
+
+    assert (await request_time(two, patient)).status_code == 201
+
+
+async def test_an_overdue_request_of_the_patient_gives_way_to_the_next(
+    direct, clock, given_two_doctors, given_patient, request_time
+) -> None:
+    [one, *_], [two, *_] = await given_two_doctors()
+    patient = await given_patient()
+    first = (await request_time(one, patient)).json()
+    clock.shift = timedelta(minutes=15)
+
+    second = await request_time(two, patient)
+
+    assert second.status_code == 201, second.text
+    ended = await direct.fetchrow("SELECT status, end_reason FROM appointment WHERE id = $1", first["id"])
+    assert tuple(ended) == ("abandoned", "taken-over")
+
+
+async def test_a_move_finds_the_patient_busy_and_changes_nothing(
+    client, direct, given_two_doctors, given_patient, request_time
+) -> None:
+    [one, *_], [_, two, *_] = await given_two_doctors()
+    patient = await given_patient()
+    first, second = [(await request_time(each, patient)).json() for each in (one, two)]
+    await direct.execute("UPDATE appointment SET status = 'confirmed'")
+    there = await direct.fetchval(
+        "SELECT id FROM offer WHERE practitioner_id = $1 AND starts_at = $2",
+        UUID(first["practitioner_id"]),
+        datetime.fromisoformat(second["starts_at"]),
+    )
+
+    answers = [
+        await client.post(
+            f"/appointments/{first['id']}/move", json={"offer_id": str(there)}, headers=who
+        )
+        for who in (PATIENT, PRACTITIONER)
+    ]
+
+    assert [(each.status_code, each.json()["type"]) for each in answers] == [
+        (409, "urn:problem:patient-busy")
+    ] * 2
+    assert [each.json().get("busy_with") for each in answers] == [second["id"], None]
+    kept = await direct.fetchrow("SELECT starts_at, schedule_no FROM appointment WHERE id = $1", first["id"])
+    assert tuple(kept) == (datetime.fromisoformat(first["starts_at"]), 1)
+
+
+async def test_of_two_moves_of_one_patient_to_one_time_one_wins(
+    client, direct, given_two_doctors, given_patient, request_time
+) -> None:
+    ones, twos = await given_two_doctors()
+    patient = await given_patient()
+    visits = [(await request_time(each, patient)).json() for each in (ones[0], twos[1])]
+    await direct.execute("UPDATE appointment SET status = 'confirmed'")
+
+    answers = await asyncio.gather(
+        *[
+            client.post(
+                f"/appointments/{visit['id']}/move", json={"offer_id": offer["id"]}, headers=PATIENT
+            )
+            for visit, offer in zip(visits, (ones[3], twos[3]), strict=True)
+        ]
+    )
+
+    assert sorted(each.status_code for each in answers) == [200, 409]
+    refused = next(each for each in answers if each.status_code == 409)
+    assert refused.json()["type"] == "urn:problem:patient-busy"
 
 
 async def test_times_that_touch_are_both_free(

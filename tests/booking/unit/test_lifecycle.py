@@ -4,6 +4,7 @@ from itertools import product
 import pytest
 
 from booking.domain.lifecycle import (
+    BUSY,
     FINAL,
     LIVE,
     DocumentIssued,
@@ -17,7 +18,7 @@ from booking.domain.lifecycle import (
     check_failure,
     check_start,
 )
-from booking.models import LIVE_SQL
+from booking.models import BUSY_SQL, LIVE_SQL
 from support.records import NOW
 
 ALLOWED = {
@@ -52,10 +53,9 @@ def test_nothing_moves_out_of_a_final_status() -> None:
     assert {status for status in Status if not any(start is status for start, _ in ALLOWED)} == FINAL
 
 
-def test_the_constraint_and_the_domain_name_the_same_live_statuses() -> None:
-    assert (
-        "status IN ({})".format(", ".join(f"'{status}'" for status in Status if status in LIVE)) == LIVE_SQL
-    )
+@pytest.mark.parametrize(("statuses", "sql"), [(LIVE, LIVE_SQL), (BUSY, BUSY_SQL)])
+def test_the_constraints_and_the_domain_name_the_same_statuses(statuses, sql) -> None:
+    assert "status IN ({})".format(", ".join(f"'{each}'" for each in Status if each in statuses)) == sql
 
 
 def test_a_consultation_opens_fifteen_minutes_before_its_time_and_not_earlier() -> None:

@@ -11,6 +11,7 @@ import asyncpg
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session
 
@@ -45,6 +46,13 @@ _SERVER_SETTINGS: Final = {
 }
 _CONNECT_SECONDS: Final = 5
 _ASK_AFTER: Final = 30.0  # seconds idle, after which a connection is asked whether it is still there
+
+
+def violated_constraint(error: DBAPIError) -> str | None:
+    """The name of the constraint that refused a statement, where one did."""
+    driver = getattr(error.orig, "__cause__", None)  # the dialect hides the driver's own error behind its own
+    name: str | None = getattr(driver, "constraint_name", None)
+    return name
 
 
 class Direct(Protocol):

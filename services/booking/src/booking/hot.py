@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from booking.domain.agenda import LONGEST_SLOT
-from booking.models import LIVE_SQL
+from booking.models import BUSY_SQL, LIVE_SQL
 from common.db import Direct
 from common.messaging.tables import OutboxRow
 
@@ -18,7 +18,7 @@ _READ_REQUEST: Final = """
            o.starts_at, o.ends_at, o.taken_by,
            p.id AS practitioner_id, p.no AS practitioner_no, p.biller_id, p.profession, p.specialty, p.sector,
            p.zone, p.agreed_company, p.third_party_payment, p.currency, p.fee_cents,
-           p.permanent_overrun, p.time_zone, t.id AS patient_id, t.born_on, k.wrapped, k.master_key,
+           p.permanent_overrun, p.time_zone, t.id AS patient_id, t.no AS patient_no, t.born_on, k.wrapped, k.master_key,
            (SELECT c.id FROM consent AS c
             WHERE c.patient_id = t.id ORDER BY c.given_at DESC LIMIT 1) AS consent_id
     FROM (VALUES (1)) AS one
@@ -38,6 +38,7 @@ _COLUMNS: Final = (
     "practitioner_id",
     "practitioner_no",
     "patient_id",
+    "patient_no",
     "account_id",
     "starts_at",
     "ends_at",
@@ -81,7 +82,7 @@ _CLAIM_TIME: Final = f"""
     ), claimed AS (
         INSERT INTO appointment ({", ".join(_COLUMNS)})
         SELECT {", ".join(map(_column, _COLUMNS))} FROM alone WHERE locked
-        ON CONFLICT ON CONSTRAINT ex_appointment_one_at_a_time DO NOTHING
+        ON CONFLICT DO NOTHING
         RETURNING id
     ), answered AS (
         INSERT INTO idempotency (scope, fingerprint, status, reference, created_at)
@@ -112,6 +113,11 @@ _EXPLAIN_REFUSAL: Final = f"""
                WHERE a.status = 'requested' AND a.decide_by <= $5
                  AND int4range(a.practitioner_no, a.practitioner_no, '[]') && int4range($2, $2, '[]')
                  AND tstzrange(a.starts_at, a.ends_at) && tstzrange($3, $4)
+           ) OR EXISTS (
+               SELECT FROM appointment AS a
+               WHERE a.status = 'requested' AND a.decide_by <= $5 AND a.patient_no IS NOT NULL
+                 AND int4range(a.patient_no, a.patient_no, '[]') && int4range($7, $7, '[]')
+                 AND tstzrange(a.starts_at, a.ends_at) && tstzrange($3, $4)
            ) AS overdue,
            EXISTS (
                SELECT FROM appointment AS a
@@ -119,6 +125,13 @@ _EXPLAIN_REFUSAL: Final = f"""
                  AND int4range(a.practitioner_no, a.practitioner_no, '[]') && int4range($2, $2, '[]')
                  AND tstzrange(a.starts_at, a.ends_at) && tstzrange($3, $4)
            ) AS taken,
+           (
+               SELECT a.id FROM appointment AS a
+               WHERE a.{BUSY_SQL} AND a.patient_no IS NOT NULL
+                 AND int4range(a.patient_no, a.patient_no, '[]') && int4range($7, $7, '[]')
+                 AND tstzrange(a.starts_at, a.ends_at) && tstzrange($3, $4)
+               LIMIT 1
+           ) AS busy_with,
            EXISTS (SELECT FROM offer AS o WHERE o.id = $6 AND o.taken_by IS NULL) AS shown_free
     FROM (VALUES (1)) AS one
     LEFT JOIN idempotency AS i ON i.scope = $1
@@ -127,13 +140,14 @@ _EXPLAIN_REFUSAL: Final = f"""
 
 class Claimed(NamedTuple):
     locked: bool  # False: another request with this key is being answered
-    history_id: int | None  # None: somebody else has a part of this time
+    history_id: int | None  # None: somebody else has a part of this time, or the patient another visit
 
 
 class Refusal(NamedTuple):
     answered: bool  # the same request was answered meanwhile
-    overdue: bool  # a request whose decision is overdue has the time
-    taken: bool
+    overdue: bool  # a request whose decision is overdue has the time, of the practitioner or the patient
+    taken: bool  # of the practitioner
+    busy_with: UUID | None  # another appointment of the patient
     shown_free: bool
 
 
@@ -178,15 +192,16 @@ async def explain_refusal(
     *,
     scope: str,
     practitioner_no: int,
+    patient_no: int,
     starts_at: datetime,
     ends_at: datetime,
     offer_id: UUID,
     now: datetime,
 ) -> Refusal:
     row = await connection.fetchrow(
-        _EXPLAIN_REFUSAL, scope, practitioner_no, starts_at, ends_at, now, offer_id
+        _EXPLAIN_REFUSAL, scope, practitioner_no, starts_at, ends_at, now, offer_id, patient_no
     )
-    return Refusal(row["answered"], row["overdue"], row["taken"], row["shown_free"])
+    return Refusal(row["answered"], row["overdue"], row["taken"], row["busy_with"], row["shown_free"])
 
 
 async def count_unsent(connection: Direct, *, at_most: int) -> int:

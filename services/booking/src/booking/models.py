@@ -28,6 +28,9 @@ from common.money import Cents
 
 # The statuses of domain.lifecycle.LIVE, as the exclusion constraint and the queries beside it say them.
 LIVE_SQL = "status IN ('requested', 'confirmed', 'started', 'completed')"
+# Likewise of domain.lifecycle.BUSY.
+BUSY_SQL = "status IN ('requested', 'confirmed', 'started')"
+ONE_VISIT_OF_PATIENT = "ex_appointment_one_visit_of_patient"
 
 
 class Base(DeclarativeBase):
@@ -158,8 +161,9 @@ class Patient(StreamRoot, Base):
     """A person who is cared for. Who they are is sealed under their own key; erasing destroys that key."""
 
     __tablename__ = "patient"
-    __table_args__ = (Index(None, "identity_hash"),)
+    __table_args__ = (Index(None, "identity_hash"), UniqueConstraint("no"))
 
+    no: Mapped[int] = mapped_column(Integer, Identity())  # for the exclusion constraint
     revision: Mapped[int]  # of the identity: the ETag
     identity: Mapped[bytes | None]
     born_on: Mapped[bytes | None]  # apart from the identity: a booking needs nothing else of it
@@ -214,6 +218,13 @@ class Appointment(StreamRoot, Base):
             where=text(LIVE_SQL),
             name="ex_appointment_one_at_a_time",
         ),
+        # Likewise: nobody is in two visits at once, at whatever practitioners.
+        ExcludeConstraint(
+            (text("int4range(patient_no, patient_no, '[]')"), "&&"),
+            (text("tstzrange(starts_at, ends_at)"), "&&"),
+            where=text(f"patient_no IS NOT NULL AND {BUSY_SQL}"),
+            name=ONE_VISIT_OF_PATIENT,
+        ),
         Index(None, "account_id", "id"),
         Index(None, "patient_id", "id"),
         Index(None, "practitioner_id", "id"),
@@ -224,6 +235,7 @@ class Appointment(StreamRoot, Base):
     practitioner_id: Mapped[UUID]
     practitioner_no: Mapped[int]
     patient_id: Mapped[UUID]
+    patient_no: Mapped[int | None]  # none: requested before patients had numbers, over another visit of theirs
     account_id: Mapped[UUID]
     starts_at: Mapped[datetime]
     ends_at: Mapped[datetime]

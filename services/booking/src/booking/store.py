@@ -21,11 +21,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
 
 from booking.domain.agenda import Span
 from booking.domain.cancellation import Party
 from booking.domain.identity import folded
-from booking.domain.lifecycle import LIVE, Status
+from booking.domain.lifecycle import BUSY, LIVE, Status
 from booking.models import (
     LIVE_SQL,
     AgendaException,
@@ -534,29 +535,54 @@ async def find_appointment(session: AsyncSession, appointment_id: UUID) -> Appoi
 
 
 async def lock_overdue(
-    session: AsyncSession, *, practitioner_no: int, starts_at: datetime, ends_at: datetime, now: datetime
+    session: AsyncSession,
+    *,
+    practitioner_no: int,
+    patient_no: int | None,
+    starts_at: datetime,
+    ends_at: datetime,
+    now: datetime,
 ) -> Sequence[Appointment]:
     """Requests over this time whose decision is overdue; one that somebody else is ending is waited for."""
+    whose = _is(Appointment.practitioner_no, practitioner_no)
+    if patient_no is not None:
+        whose = or_(whose, and_(Appointment.patient_no.is_not(None), _is(Appointment.patient_no, patient_no)))
     query = (
         select(Appointment)
         .where(
-            _over(practitioner_no, starts_at, ends_at),
+            whose,
+            _over(starts_at, ends_at),
             Appointment.status == Status.REQUESTED,
             Appointment.decide_by <= now,
         )
+        .order_by(Appointment.id)
         .with_for_update()
     )
     return (await session.scalars(query)).all()
 
 
-def _over(practitioner_no: int, starts_at: datetime, ends_at: datetime) -> ColumnElement[bool]:
-    return and_(
-        func.int4range(Appointment.practitioner_no, Appointment.practitioner_no, "[]").op("&&")(
-            func.int4range(practitioner_no, practitioner_no, "[]")
-        ),
-        func.tstzrange(Appointment.starts_at, Appointment.ends_at).op("&&")(
-            func.tstzrange(starts_at, ends_at)
-        ),
+async def find_visit_of_patient(
+    session: AsyncSession, appointment: Appointment, *, starts_at: datetime, ends_at: datetime
+) -> UUID | None:
+    """Another appointment that the patient has in this time."""
+    query = select(Appointment.id).where(
+        Appointment.patient_no.is_not(None),
+        _is(Appointment.patient_no, appointment.patient_no),
+        _over(starts_at, ends_at),
+        Appointment.status.in_(BUSY),
+        Appointment.id != appointment.id,
+    )
+    return await session.scalar(query.limit(1))
+
+
+def _is(column: InstrumentedAttribute[Any], number: int | None) -> ColumnElement[bool]:
+    """Equality in the words of the exclusion constraints, so that their indexes answer it."""
+    return func.int4range(column, column, "[]").op("&&")(func.int4range(number, number, "[]"))
+
+
+def _over(starts_at: datetime, ends_at: datetime) -> ColumnElement[bool]:
+    return func.tstzrange(Appointment.starts_at, Appointment.ends_at).op("&&")(
+        func.tstzrange(starts_at, ends_at)
     )
 
 

@@ -23,11 +23,12 @@ from booking.domain.lifecycle import (
     check_start,
 )
 from booking.domain.offers import check_ahead, decide_by
-from booking.models import Appointment, Offer, Strike
+from booking.models import ONE_VISIT_OF_PATIENT, Appointment, Offer, Strike
 from booking.store import SealedBirth
 from booking.usecases.patients import BORN_ON
 from common import vault
 from common.crypto import Keyring
+from common.db import violated_constraint
 from common.errors import DomainError, Refusal
 from common.events.base import (
     AgeGroup,
@@ -73,6 +74,16 @@ class TimeTaken(DomainError):
         super().__init__(
             "somebody else has this time", extra={"next_offers": [_offer(each) for each in next_offers]}
         )
+
+
+class PatientBusy(DomainError):
+    code: ClassVar[str] = "patient-busy"
+    refusal: ClassVar[Refusal] = Refusal.CONFLICT
+
+    def __init__(self, busy_with: UUID | None) -> None:
+        """`busy_with` is the visit in the way; None where the caller may not know of it."""
+        extra = {"busy_with": str(busy_with)} if busy_with else {}
+        super().__init__("the patient has another visit at this time", extra=extra)
 
 
 class NotYours(DomainError):
@@ -180,7 +191,7 @@ async def move(
 
     A move gives the old time up, so the clock of a cancellation holds for it: less than two hours before, it
     counts as a late cancellation of the old time. The ages that the rules of care ask about are those of the
-    new day. Raises MoveRefused, TooLate, TimeTaken, TimePassed, AnotherPractitioner.
+    new day. Raises MoveRefused, TooLate, TimeTaken, PatientBusy, TimePassed, AnotherPractitioner.
     """
     found = await store.get_appointment_to_move(session, appointment_id, caller=caller)
     appointment, sealed, time_zone = found.appointment, found.birth, found.time_zone
@@ -191,8 +202,8 @@ async def move(
     if offer.practitioner_id != appointment.practitioner_id:
         raise AnotherPractitioner("an appointment moves within one practitioner's agenda")
     check_ahead(starts_at=offer.starts_at, now=now)
-    await end_overdue(session, offer=offer, now=now)
-    await _claim_instead(session, appointment, offer, now=now)
+    await end_overdue(session, offer=offer, patient_no=appointment.patient_no, now=now)
+    await _claim_instead(session, appointment, offer, party=found.party, now=now)
     if judged.strike:
         session.add(_strike(appointment, StrikeKind.LATE_CANCELLATION, now))
     appointment.status = status
@@ -364,11 +375,17 @@ async def let_lapse(session: AsyncSession, appointment_id: UUID, *, now: datetim
     return True
 
 
-async def end_overdue(session: AsyncSession, *, offer: Offer, now: datetime) -> int:
-    """Ends the requests over this time whose decision is overdue, each with its event. How many they were."""
+async def end_overdue(
+    session: AsyncSession, *, offer: Offer, patient_no: int | None, now: datetime
+) -> int:
+    """Ends the requests over this time whose decision is overdue, each with its event. How many they were.
+
+    They are those of the practitioner and those of the patient.
+    """
     overdue = await store.lock_overdue(
         session,
         practitioner_no=offer.practitioner_no,
+        patient_no=patient_no,
         starts_at=offer.starts_at,
         ends_at=offer.ends_at,
         now=now,
@@ -391,21 +408,40 @@ async def next_offers(session: AsyncSession, offer: Offer, *, now: datetime) -> 
 
 
 async def _claim_instead(
-    session: AsyncSession, appointment: Appointment, offer: Offer, *, now: datetime
+    session: AsyncSession, appointment: Appointment, offer: Offer, *, party: Party, now: datetime
 ) -> None:
-    try:
-        async with session.begin_nested():
-            appointment.starts_at = offer.starts_at
-            appointment.ends_at = offer.ends_at
-            await session.flush()
-    except DBAPIError as error:
-        # The constraint waits for a claim in flight and then judges; two moves that wait for each other are
-        # parted by PostgreSQL, and the other one has the time.
-        if getattr(error.orig, "sqlstate", None) not in {_EXCLUSION, _DEADLOCK}:
-            raise
-        raise TimeTaken(await next_offers(session, offer, now=now)) from None
+    """Raises TimeTaken, PatientBusy."""
+    for tries_left in (1, 0):
+        try:
+            async with session.begin_nested():
+                appointment.starts_at = offer.starts_at
+                appointment.ends_at = offer.ends_at
+                await session.flush()
+            break
+        except DBAPIError as error:
+            # The constraints wait for a claim in flight and then judge. Two moves that wait for each other are
+            # parted by PostgreSQL; a second try meets what the other one has made of it.
+            state = getattr(error.orig, "sqlstate", None)
+            if state not in {_EXCLUSION, _DEADLOCK}:
+                raise
+            await session.refresh(appointment)
+            if state == _DEADLOCK and tries_left:
+                continue
+            if violated_constraint(error) == ONE_VISIT_OF_PATIENT:
+                raise await _busy(session, appointment, offer, party) from None
+            raise TimeTaken(await next_offers(session, offer, now=now)) from None
     await store.free_time(session, appointment)
     await store.take_time(session, appointment)
+
+
+async def _busy(session: AsyncSession, appointment: Appointment, offer: Offer, party: Party) -> PatientBusy:
+    if party is not Party.PATIENT:
+        return PatientBusy(None)
+    return PatientBusy(
+        await store.find_visit_of_patient(
+            session, appointment, starts_at=offer.starts_at, ends_at=offer.ends_at
+        )
+    )
 
 
 def _count_ages_again(

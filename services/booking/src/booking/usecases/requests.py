@@ -14,7 +14,7 @@ from booking.domain.lifecycle import Status
 from booking.domain.offers import check_ahead, decide_by
 from booking.domain.reasons import REASONS
 from booking.models import Offer
-from booking.usecases.appointments import TimeTaken, end_overdue, next_offers
+from booking.usecases.appointments import PatientBusy, TimeTaken, end_overdue, next_offers
 from booking.usecases.patients import BORN_ON
 from common import vault
 from common.crypto import Keyring
@@ -77,7 +77,7 @@ async def request(desk: Desk, wanted: Wanted, *, key: idempotency.Key, now: date
     """Claims the time, or says why not. Two round trips when nobody is in the way.
 
     Raises Emergency, ReasonUnknown, PatientNotFound, OfferNotFound, TimePassed, ConsentMissing, TimeTaken,
-    InFlight, KeyReused.
+    PatientBusy, InFlight, KeyReused.
     """
     REASONS.accept(wanted.reason_code, on=now.astimezone(LEGAL_ZONE).date())
     async with desk.direct.acquire() as connection:
@@ -140,11 +140,12 @@ async def _claim(
 async def _is_free_now(
     desk: Desk, connection: Direct, wanted: Wanted, read: Any, *, key: idempotency.Key, now: datetime
 ) -> bool:
-    """Why the claim was refused; True when trying again may help."""
+    """Why the claim was refused; True when trying again may help. Raises PatientBusy."""
     refusal = await hot.explain_refusal(
         connection,
         scope=key.scope,
         practitioner_no=read["practitioner_no"],
+        patient_no=read["patient_no"],
         starts_at=read["starts_at"],
         ends_at=read["ends_at"],
         offer_id=wanted.offer_id,
@@ -154,13 +155,17 @@ async def _is_free_now(
         return True  # and the next read finds the answer
     if refusal.overdue:
         async with desk.sessions.begin() as session:
-            await end_overdue(session, offer=_offer(wanted, read), now=now)
+            await end_overdue(
+                session, offer=_offer(wanted, read), patient_no=read["patient_no"], now=now
+            )
         return True
     if refusal.taken and refusal.shown_free:
         async with desk.sessions.begin() as session:
             await store.mark_taken(
                 session, practitioner_no=read["practitioner_no"], starting=read["starts_at"]
             )
+    if refusal.busy_with and not refusal.taken:
+        raise PatientBusy(refusal.busy_with)
     return not refusal.taken
 
 
@@ -217,6 +222,7 @@ def _fields(desk: Desk, wanted: Wanted, read: Any, *, now: datetime) -> dict[str
         "schedule_no": 1,
         "practitioner_no": read["practitioner_no"],
         "patient_id": wanted.patient_id,
+        "patient_no": read["patient_no"],
         "account_id": wanted.account_id,
         "starts_at": read["starts_at"],
         "ends_at": read["ends_at"],
