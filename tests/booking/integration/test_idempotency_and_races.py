@@ -248,9 +248,7 @@ async def test_a_move_finds_the_patient_busy_and_changes_nothing(
     )
 
     answers = [
-        await client.post(
-            f"/appointments/{first['id']}/move", json={"offer_id": str(there)}, headers=who
-        )
+        await client.post(f"/appointments/{first['id']}/move", json={"offer_id": str(there)}, headers=who)
         for who in (PATIENT, PRACTITIONER)
     ]
 
@@ -272,9 +270,7 @@ async def test_of_two_moves_of_one_patient_to_one_time_one_wins(
 
     answers = await asyncio.gather(
         *[
-            client.post(
-                f"/appointments/{visit['id']}/move", json={"offer_id": offer["id"]}, headers=PATIENT
-            )
+            client.post(f"/appointments/{visit['id']}/move", json={"offer_id": offer["id"]}, headers=PATIENT)
             for visit, offer in zip(visits, (ones[3], twos[3]), strict=True)
         ]
     )

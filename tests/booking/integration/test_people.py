@@ -5,6 +5,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from booking.api.schemas import PatientUpdate, PractitionerUpdate
+from booking.usecases.patients import IDENTITY
 from support.booking import (
     ACCOUNT,
     ADMINISTRATOR,
@@ -377,6 +378,59 @@ async def test_practitioners_are_found_by_words_specialty_and_free_time(
     second = await client.get("/practitioners", params={"limit": 1, "cursor": first["next_cursor"]})
     assert [each["id"] for each in second.json()["items"]] == [other["id"]]
     assert second.json()["next_cursor"] is None
+
+
+@pytest.mark.parametrize(
+    ("name", "city", "typed"),
+    [
+        ("Œuvray", "Brest", "oeuvray"),
+        ("Weiß", "Straßburg", "weiss strassb"),
+        ("Sørensen", "Łódź", "sorensen lodz"),
+        ("Þórsson", "Plœmeur", "THORSSON ploemeur"),
+    ],
+)
+async def test_a_name_is_found_however_its_letters_are_written(
+    client, given_practitioner, name, city, typed
+) -> None:
+    address = {"street": "3 rue du Port", "postal_code": "29200", "city": city}
+    sought = await given_practitioner(last_name=name, display_name=f"Dr {name}", address=address)
+    await given_practitioner(rpps="10000000001")
+
+    for asked in (typed, f"{name} {city}"):
+        items = (await client.get("/practitioners", params={"q": asked})).json()["items"]
+        assert [each["id"] for each in items] == [sought["id"]]
+
+
+async def test_a_person_is_known_however_their_letters_are_written(client, given_patient) -> None:
+    await given_patient(birth_name="Œuvray", consent=False)
+    body = {
+        "relation": "other",
+        "first_names": "camille anne",
+        "birth_name": "OEUVRAY",
+        "birth_date": "1985-05-14",
+        "sex": "female",
+    }
+
+    again = await client.post("/patients", json=body, headers=keyed(PATIENT))
+
+    assert (again.status_code, again.json()["type"]) == (409, "urn:problem:patient-known")
+
+
+async def test_a_person_kept_before_letters_were_folded_is_known(app, client, direct, given_patient) -> None:
+    patient = await given_patient(birth_name="Œuvray", consent=False)
+    former = app.state.desk.keyring.blind_index("œuvray|camille anne|1985-05-14", field=IDENTITY)
+    await direct.execute("UPDATE patient SET identity_hash = $1 WHERE id = $2", former, UUID(patient["id"]))
+    body = {
+        "relation": "other",
+        "first_names": "Camille Anne",
+        "birth_name": "Œuvray",
+        "birth_date": "1985-05-14",
+        "sex": "female",
+    }
+
+    again = await client.post("/patients", json=body, headers=keyed(PATIENT))
+
+    assert (again.status_code, again.json()["type"]) == (409, "urn:problem:patient-known")
 
 
 async def test_the_clock_of_the_process_dates_the_links(direct, clock, given_patient) -> None:

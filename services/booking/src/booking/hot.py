@@ -18,7 +18,8 @@ _READ_REQUEST: Final = """
            o.starts_at, o.ends_at, o.taken_by,
            p.id AS practitioner_id, p.no AS practitioner_no, p.biller_id, p.profession, p.specialty, p.sector,
            p.zone, p.agreed_company, p.third_party_payment, p.currency, p.fee_cents,
-           p.permanent_overrun, p.time_zone, t.id AS patient_id, t.no AS patient_no, t.born_on, k.wrapped, k.master_key,
+           p.permanent_overrun, p.time_zone, t.id AS patient_id, t.no AS patient_no,
+           t.born_on, k.wrapped, k.master_key,
            (SELECT c.id FROM consent AS c
             WHERE c.patient_id = t.id ORDER BY c.given_at DESC LIMIT 1) AS consent_id
     FROM (VALUES (1)) AS one

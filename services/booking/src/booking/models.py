@@ -69,14 +69,14 @@ class Practitioner(StreamRoot, Base):
     first_name: Mapped[str]
     last_name: Mapped[str]
     display_name: Mapped[str]
-    sort_name: Mapped[str]  # last and first name without capitals and accents
+    sort_name: Mapped[str]  # last and first name as `common.folding` writes them
     street: Mapped[str]
     postal_code: Mapped[str]
     city: Mapped[str]
     phone: Mapped[str]
     languages: Mapped[list[str]] = mapped_column(ARRAY(String))
     time_zone: Mapped[str]
-    words: Mapped[str] = mapped_column(TSVECTOR)  # of name and city, without accents
+    words: Mapped[str] = mapped_column(TSVECTOR)  # of name and city, folded likewise
     created_at: Mapped[datetime]
     withdrawn_at: Mapped[datetime | None]
     agenda_revision: Mapped[int]  # 0: none was written
@@ -235,7 +235,9 @@ class Appointment(StreamRoot, Base):
     practitioner_id: Mapped[UUID]
     practitioner_no: Mapped[int]
     patient_id: Mapped[UUID]
-    patient_no: Mapped[int | None]  # none: requested before patients had numbers, over another visit of theirs
+    patient_no: Mapped[
+        int | None
+    ]  # none: requested before patients had numbers, over another visit of theirs
     account_id: Mapped[UUID]
     starts_at: Mapped[datetime]
     ends_at: Mapped[datetime]

@@ -25,7 +25,6 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from booking.domain.agenda import Span
 from booking.domain.cancellation import Party
-from booking.domain.identity import folded
 from booking.domain.lifecycle import BUSY, LIVE, Status
 from booking.models import (
     LIVE_SQL,
@@ -40,6 +39,7 @@ from booking.models import (
 )
 from common.errors import DomainError, Refusal
 from common.events.documents import IssuedV1 as DocumentIssuedEvent
+from common.folding import folded
 from common.ids import uuid7
 from common.messaging import roots
 from common.messaging.housekeeping import Purge
@@ -359,12 +359,15 @@ async def count_patients(session: AsyncSession, account_id: UUID) -> int:
     return await session.scalar(query) or 0
 
 
-async def is_identity_known(session: AsyncSession, account_id: UUID, identity_hash: bytes) -> bool:
+async def is_identity_known(
+    session: AsyncSession, account_id: UUID, identity_hashes: Sequence[bytes]
+) -> bool:
+    """Whether the account has a patient with one of these hashes."""
     query = select(
         exists().where(
             Link.account_id == account_id,
             Link.patient_id == Patient.id,
-            Patient.identity_hash == identity_hash,
+            Patient.identity_hash.in_(identity_hashes),
             Patient.erased_at.is_(None),
         )
     )

@@ -7,6 +7,8 @@ from datetime import date
 from enum import StrEnum
 from typing import Self
 
+from common.folding import folded
+
 
 class Sex(StrEnum):
     FEMALE = "female"
@@ -56,9 +58,15 @@ class Identity:
         """The same for everybody who writes the same name with other capitals, accents or spaces."""
         return f"{folded(self.birth_name)}|{folded(self.first_names)}|{self.birth_date.isoformat()}"
 
+    def former_search_form(self) -> str:
+        """As it was made while ligatures and crossed letters stayed as they are.
 
-def folded(text: str) -> str:
-    """Small letters without accents, words parted by one space: `Éva  Lôve-Ly` is `eva love ly`."""
+        What is kept of it is a keyed hash, which nobody can make anew without opening the identity.
+        """
+        return f"{_unaccented(self.birth_name)}|{_unaccented(self.first_names)}|{self.birth_date.isoformat()}"
+
+
+def _unaccented(text: str) -> str:
     plain = unicodedata.normalize("NFKD", text.casefold())
     kept = "".join(each if each.isalnum() else " " for each in plain if not unicodedata.combining(each))
     return " ".join(kept.split())

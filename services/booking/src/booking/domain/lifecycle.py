@@ -28,7 +28,7 @@ class Status(StrEnum):
 
 # Statuses that keep their time from anybody else; the exclusion constraint says the same list.
 LIVE: Final = frozenset({Status.REQUESTED, Status.CONFIRMED, Status.STARTED, Status.COMPLETED})
-# Statuses in which the patient is not free for another visit: after its end they are, before the time is over.
+# Statuses in which the patient is not free for another visit; once it is completed they are.
 BUSY: Final = frozenset({Status.REQUESTED, Status.CONFIRMED, Status.STARTED})
 FINAL: Final = frozenset(
     {Status.COMPLETED, Status.CANCELLED, Status.ABANDONED, Status.NOT_BILLED, Status.PATIENT_ABSENT}

@@ -375,9 +375,7 @@ async def let_lapse(session: AsyncSession, appointment_id: UUID, *, now: datetim
     return True
 
 
-async def end_overdue(
-    session: AsyncSession, *, offer: Offer, patient_no: int | None, now: datetime
-) -> int:
+async def end_overdue(session: AsyncSession, *, offer: Offer, patient_no: int | None, now: datetime) -> int:
     """Ends the requests over this time whose decision is overdue, each with its event. How many they were.
 
     They are those of the practitioner and those of the patient.
@@ -419,8 +417,8 @@ async def _claim_instead(
                 await session.flush()
             break
         except DBAPIError as error:
-            # The constraints wait for a claim in flight and then judge. Two moves that wait for each other are
-            # parted by PostgreSQL; a second try meets what the other one has made of it.
+            # The constraints wait for a claim in flight and then judge. PostgreSQL parts two moves that wait
+            # for each other; a second try meets what the other one has made of it.
             state = getattr(error.orig, "sqlstate", None)
             if state not in {_EXCLUSION, _DEADLOCK}:
                 raise

@@ -66,8 +66,8 @@ async def create_patient(
     _check_birth(identity.birth_date, now=now)
     if relation is Relation.SELF and await store.has_self(session, account_id):
         raise SelfExists("this account has its own profile")
-    identity_hash = _hash(keyring, identity)
-    if await store.is_identity_known(session, account_id, identity_hash):
+    hashes = [_hash(keyring, form) for form in (identity.search_form(), identity.former_search_form())]
+    if await store.is_identity_known(session, account_id, hashes):
         raise PatientKnown("this account has a profile of this person")
     if await store.count_patients(session, account_id) >= _MOST_RELATIVES:
         raise TooManyRelatives(f"an account has at most {_MOST_RELATIVES} profiles")
@@ -166,9 +166,9 @@ async def _seal(
     )
     born_on = identity.birth_date.isoformat()
     patient.born_on = await vault.seal(session, keyring, patient.id, born_on, field=BORN_ON, now=now)
-    patient.identity_hash = _hash(keyring, identity)
+    patient.identity_hash = _hash(keyring, identity.search_form())
     patient.revision += 1
 
 
-def _hash(keyring: Keyring, identity: Identity) -> bytes:
-    return keyring.blind_index(identity.search_form(), field=IDENTITY)
+def _hash(keyring: Keyring, search_form: str) -> bytes:
+    return keyring.blind_index(search_form, field=IDENTITY)

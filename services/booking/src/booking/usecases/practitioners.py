@@ -11,11 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from booking import store
 from booking.domain import agenda
-from booking.domain.identity import folded
 from booking.models import AgendaException, AgendaRule, Practitioner
 from common.errors import DomainError, Refusal, at_field
 from common.events.base import Currency, Profession, Sector, ThirdPartyPayment, Zone
 from common.events.booking import PractitionerPublishedV1, PractitionerWithdrawnV1
+from common.folding import folded
 from common.ids import uuid7
 from common.messaging import outbox, tasks
 from common.places import TIME_ZONES

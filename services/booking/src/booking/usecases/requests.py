@@ -155,9 +155,7 @@ async def _is_free_now(
         return True  # and the next read finds the answer
     if refusal.overdue:
         async with desk.sessions.begin() as session:
-            await end_overdue(
-                session, offer=_offer(wanted, read), patient_no=read["patient_no"], now=now
-            )
+            await end_overdue(session, offer=_offer(wanted, read), patient_no=read["patient_no"], now=now)
         return True
     if refusal.taken and refusal.shown_free:
         async with desk.sessions.begin() as session:

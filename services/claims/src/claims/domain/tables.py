@@ -5,7 +5,6 @@ import hashlib
 import io
 import re
 import tomllib
-import unicodedata
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any, Final, TypeVar, cast
 
 from claims.domain.dated import Conflict, Dated, Key, Row, RowReference
 from claims.domain.sentences import Sentences, SentenceUnreadable
+from common.folding import folded
 from common.money import WHOLE, Cents
 from common.typography import french
 
@@ -515,10 +515,10 @@ class Tables:
         return self._books[-1].amcs.find((number,), on=on)
 
     def search_amc(self, text: str, *, on: date) -> tuple[AmcRow, ...]:
-        """By the start of the number or a part of the name, whatever the case and the accents."""
-        wanted = _folded(text)
+        """By the start of the number or a part of the name, however its letters are written."""
+        wanted = folded(text)
         rows = self._books[-1].amcs.all(on=on)
-        return tuple(row for row in rows if row.number.startswith(wanted) or wanted in _folded(row.name))
+        return tuple(row for row in rows if row.number.startswith(wanted) or wanted in folded(row.name))
 
     def public_holidays(self, year: int, *, local_scheme: bool = False) -> frozenset[date]:
         """Days without work in that year; `local_scheme` adds the two of Alsace-Moselle."""
@@ -597,8 +597,3 @@ def _version(contents: Mapping[str, bytes]) -> str:
         digest.update(f"{name}\n{len(content)}\n".encode())
         digest.update(content)
     return digest.hexdigest()
-
-
-def _folded(text: str) -> str:
-    decomposed = unicodedata.normalize("NFKD", text.strip().casefold())
-    return "".join(letter for letter in decomposed if not unicodedata.combining(letter))
