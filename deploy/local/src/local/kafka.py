@@ -48,8 +48,9 @@ _PROPERTIES: Final = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller_port}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}{more}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}{more}
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_SSL:SASL_SSL
 inter.broker.listener.name=PLAINTEXT
 controller.listener.names=CONTROLLER
 log.dirs={data}
@@ -134,15 +135,26 @@ class Kafka:
         self._child: Child | None = None
 
     @classmethod
-    async def launch(cls, directory: Path, *, topics: Mapping[str, int] | None = None) -> Self:
-        """Format `directory` unless it holds data, start, and create the `topics` that are missing."""
+    async def launch(
+        cls,
+        directory: Path,
+        *,
+        topics: Mapping[str, int] | None = None,
+        listeners: Mapping[str, int] | None = None,
+        properties: str = "",
+    ) -> Self:
+        """Format `directory` unless it holds data, start, and create the `topics` that are missing.
+
+        `listeners` are further ones by protocol (SSL, SASL_SSL) and port; `properties` are theirs.
+        """
         jars = await fetch_jars()
         make_directory(directory, megabytes=_MEGABYTES)
         kafka = cls(directory, jars)
         port, controller_port = _free_ports(2)
         data = directory / "data"
+        more = "".join(f",{name}://127.0.0.1:{number}" for name, number in (listeners or {}).items())
         kafka._properties.write_text(
-            _PROPERTIES.format(port=port, controller_port=controller_port, data=data)
+            _PROPERTIES.format(port=port, controller_port=controller_port, data=data, more=more) + properties
         )
         kafka.bootstrap_servers = f"127.0.0.1:{port}"
         kafka.cluster_id = await kafka._format(data)
@@ -241,9 +253,9 @@ class Kafka:
 
 
 @asynccontextmanager
-async def running(directory: Path, *, topics: Mapping[str, int] | None = None) -> AsyncIterator[Kafka]:
+async def running(directory: Path, **options: Any) -> AsyncIterator[Kafka]:
     """`Kafka.launch` with the same arguments, and its end."""
-    kafka = await Kafka.launch(directory, topics=topics)
+    kafka = await Kafka.launch(directory, **options)
     try:
         yield kafka
     finally:
