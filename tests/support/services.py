@@ -52,13 +52,18 @@ class Installed:
     told: dict[str, str] = field(default_factory=dict)
     port: int = 0
     ops_port: int = 0
+    internal_port: int = 0
 
     def __post_init__(self) -> None:
-        self.port, self.ops_port = free_ports(2)
+        self.port, self.ops_port, self.internal_port = free_ports(3)
 
     @property
     def api(self) -> str:
         return f"http://127.0.0.1:{self.port}/{self.service}"
+
+    @property
+    def internal(self) -> str:
+        return f"http://127.0.0.1:{self.internal_port}/{self.service}"
 
     @property
     def ops(self) -> str:
@@ -75,7 +80,8 @@ class Installed:
             shift=timedelta(),
         )
         prefix = self.service.upper()
-        ports = {f"{prefix}_HTTP__PORT": str(self.port), f"{prefix}_OPS__PORT": str(self.ops_port)}
+        numbers = {"HTTP": self.port, "INTERNAL": self.internal_port, "OPS": self.ops_port}
+        ports = {f"{prefix}_{name}__PORT": str(number) for name, number in numbers.items()}
         passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}  # noqa: TID251
         return passed_on | as_environment(self.service, settings) | ports | self.told
 

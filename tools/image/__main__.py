@@ -74,9 +74,10 @@ async def _check(service: str, folder: Folder, sandbox: Sandbox, place: Path) ->
     async with AsyncExitStack() as stack:
         server = stack.enter_context(postgres.running(place / "postgres", databases=[service], durable=False))
         log = await stack.enter_async_context(broker.running(topics_with_partitions()))
-        http, ops = free_ports(2)
+        http, internal, ops = free_ports(3)
         told = _told(service, folder, dsn=server.dsn(service), bootstrap=log.bootstrap_servers, place=place)
-        told |= {f"{service.upper()}_HTTP__PORT": str(http), f"{service.upper()}_OPS__PORT": str(ops)}
+        ports = {"HTTP": http, "INTERNAL": internal, "OPS": ops}
+        told |= {f"{service.upper()}_{name}__PORT": str(port) for name, port in ports.items()}
 
         async def started(*arguments: str) -> Child:
             name = "-".join((service, *arguments))

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from common import telemetry
 from common.clock import Clock
 from common.db import sessions_of
+from common.settings import EdgeSettings
 from common.telemetry import JsonFormatter, Metrics
 from common.web.app import ops_app
 from support.small_app import client_of, small_app
@@ -225,3 +226,116 @@ async def test_an_application_that_does_not_start_says_why_without_the_message(s
     written = JsonFormatter("x").format(line)
     assert "builtins.RuntimeError" in written
     assert "Dupont" not in written
+
+
+SECURE = {
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "content-security-policy": "frame-ancestors 'none'",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-store",
+}
+
+
+async def test_every_answer_has_the_security_headers_once(sessions) -> None:
+    async with client_of(app_of(sessions)) as client:
+        answers = [
+            await client.get("/small/health/live"),
+            await client.get("/small/openapi.json"),
+            await client.get("/small/v1/nothing"),
+            await client.get("/small/v1/broken"),
+            await client.get("/small/v1/me"),
+            await client.post("/small/v1/plain", json={}),
+            await client.post("/small/v1/plain", content=b"x" * 300_000),
+            await client.options("/small/v1/plain"),
+        ]
+    async with client_of(app_of(sessions, edge=EdgeSettings(hsts_seconds=31_536_000))) as client:
+        strict = await client.get("/small/v1/broken")
+
+    assert {each.status_code for each in answers} == {200, 401, 404, 405, 413, 422, 500}
+    for answer in answers:
+        assert {name: answer.headers.get_list(name) for name in SECURE} == {
+            name: [value] for name, value in SECURE.items()
+        }
+        assert "strict-transport-security" not in answer.headers
+    assert strict.headers["strict-transport-security"] == "max-age=31536000"
+
+
+ORIGIN = "https://app.example"
+
+
+async def test_a_web_application_of_an_allowed_origin_may_call_and_read_our_headers(sessions) -> None:
+    edge = EdgeSettings(allowed_origins=f"{ORIGIN}, https://desk.example:8443")
+    asked = {
+        "Origin": ORIGIN,
+        "Access-Control-Request-Method": "PATCH",
+        "Access-Control-Request-Headers": "authorization,content-type,if-match,idempotency-key,prefer",
+    }
+    async with client_of(app_of(sessions, edge=edge)) as client:
+        preflight = await client.options("/small/v1/things/1", headers=asked)
+        answers = [
+            await client.patch(f"/small/v1/things/{uuid4()}", headers={"Origin": ORIGIN, "If-Match": '"3"'}),
+            await client.get("/small/v1/broken", headers={"Origin": ORIGIN}),
+            await client.post("/small/v1/plain", content=b"x" * 300_000, headers={"Origin": ORIGIN}),
+        ]
+
+    assert (preflight.status_code, preflight.content) == (204, b"")
+    assert preflight.headers["access-control-allow-origin"] == ORIGIN
+    assert "PATCH" in preflight.headers["access-control-allow-methods"]
+    assert preflight.headers["x-content-type-options"] == "nosniff"
+    assert [each.status_code for each in answers] == [200, 500, 413]
+    for answer in answers:
+        exposed = set(answer.headers["access-control-expose-headers"].split(", "))
+        assert answer.headers["access-control-allow-origin"] == ORIGIN
+        assert "Origin" in answer.headers["vary"]
+        assert exposed >= {"ETag", "Retry-After", "Location", "Idempotency-Replayed", "X-Request-ID"}
+        assert "access-control-allow-credentials" not in answer.headers
+
+
+FOREIGN = ["https://app.example.evil.example", "https://app.example:444", "http://app.example", "null"]
+
+
+@pytest.mark.parametrize("origin", FOREIGN)
+async def test_other_origins_are_refused_and_by_default_all_are(sessions, origin) -> None:
+    asked = {"Origin": origin, "Access-Control-Request-Method": "GET"}
+    async with client_of(app_of(sessions, edge=EdgeSettings(allowed_origins=ORIGIN))) as client:
+        preflight = await client.options("/small/v1/nothing", headers=asked)
+        answer = await client.get("/small/v1/nothing", headers={"Origin": origin})
+    async with client_of(app_of(sessions)) as client:
+        by_default = await client.options("/small/v1/nothing", headers=asked | {"Origin": ORIGIN})
+        unasked = await client.get("/small/v1/nothing", headers={"Origin": ORIGIN})
+
+    assert (preflight.status_code, preflight.json()["type"]) == (403, "urn:problem:cross-origin-refused")
+    assert preflight.json()["request_id"] == preflight.headers["x-request-id"]
+    for each in (preflight, answer, by_default, unasked):
+        assert "access-control-allow-origin" not in each.headers
+
+
+VERSIONED = "/small/v1/versioned"
+
+
+async def test_who_has_the_current_version_is_told_so_without_a_body(sessions) -> None:
+    app = app_of(sessions)
+
+    @app.get(VERSIONED)
+    @app.put(VERSIONED)
+    async def read_versioned(response: Response) -> dict[str, str]:
+        response.headers["ETag"] = '"3"'
+        return {"name": "Dupont"}
+
+    async with client_of(app) as client:
+        known = [
+            await client.get(VERSIONED, headers={"If-None-Match": value})
+            for value in ('"3"', 'W/"3"', '"1", W/"3"', "*", '"3-gzip"')
+        ]
+        lines = await client.get(VERSIONED, headers=[("If-None-Match", '"1"'), ("If-None-Match", '"3"')])
+        other = [await client.get(VERSIONED, headers={"If-None-Match": value}) for value in ('"1"', "3", "")]
+        written = await client.put(VERSIONED, headers={"If-None-Match": '"3"'})
+        missing = await client.get("/small/v1/nothing", headers={"If-None-Match": "*"})
+
+    for answer in (*known, lines):
+        assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", '"3"')
+        assert "content-length" not in answer.headers
+        assert "x-request-id" in answer.headers
+    assert [each.status_code for each in (*other, written, missing)] == [200, 200, 200, 200, 404]
+    assert other[0].json() == {"name": "Dupont"}

@@ -1,5 +1,6 @@
 """Each way a request can go wrong has its problem details, and none says again what was sent."""
 
+import gzip
 import json
 from collections.abc import AsyncIterator
 from uuid import uuid4
@@ -235,3 +236,59 @@ async def test_the_title_is_french_where_french_is_preferred(client) -> None:
     assert (said(english)["title"], english.headers["content-language"]) == ("Not found", "en")
     assert (said(french)["title"], french.headers["content-language"]) == ("Introuvable", "fr")
     assert said(english)["type"] == said(french)["type"]
+
+
+ENCODED = [
+    ("gzip", "gzip"),
+    ("GZIP", "GZIP"),
+    ("identity, br", "br"),
+    ("deflate", "deflate"),
+    ("185057800608436-which-is-nobodys-business", "that was named"),
+]
+
+
+@pytest.mark.parametrize(("encoding", "named"), ENCODED)
+async def test_an_encoded_body_is_415_that_names_the_encoding(client, encoding, named) -> None:
+    body = gzip.compress(b'{"rpps": "1"}')
+    for path in ("/small/v1/plain", "/small/v1/things", "/small/v1/nothing"):
+        response = await client.post(
+            path, content=body, headers={"Content-Encoding": encoding, "Content-Type": "application/json"}
+        )
+
+        assert response.status_code == 415
+        problem = said(response)
+        assert problem["type"] == "urn:problem:content-encoding-not-supported"
+        assert named in problem["detail"]
+        assert response.headers["accept-encoding"] == "identity"
+
+
+async def test_a_body_as_it_is_may_say_so_and_a_request_without_one_may_say_anything(client) -> None:
+    plain = await client.post("/small/v1/plain", json={"rpps": "1"}, headers={"Content-Encoding": "identity"})
+    empty = await client.get(
+        "/small/v1/public", headers={"Content-Encoding": "gzip", "Content-Type": "text/plain"}
+    )
+
+    assert (plain.status_code, empty.status_code) == (200, 200)
+
+
+TYPES = [
+    ("application/json; charset=iso-8859-1", 415, "not in iso-8859-1"),
+    ('application/json;charset="UTF-16"', 415, "not in UTF-16"),
+    ("text/plain; charset=utf-8", 415, "application/json"),
+    ("application/x-www-form-urlencoded", 415, "application/json"),
+    ("application/json; charset=UTF-8", 200, ""),
+    ("application/json; charset=us-ascii", 200, ""),
+    ("application/merge-patch+json", 200, ""),
+]
+
+
+@pytest.mark.parametrize(("media_type", "status", "detail"), TYPES)
+async def test_a_body_is_json_in_utf_8(client, media_type, status, detail) -> None:
+    response = await client.post(
+        "/small/v1/plain", content=b'{"rpps": "1"}', headers={"Content-Type": media_type}
+    )
+
+    assert response.status_code == status
+    if status == 415:
+        assert said(response)["type"] == "urn:problem:media-type-not-supported"
+        assert detail in said(response)["detail"]

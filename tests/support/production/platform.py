@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -75,16 +76,15 @@ def environment_of(service: str, own: Mapping[str, str]) -> dict[str, str]:
     return told
 
 
-def _own(
-    service: str, outside: Outside, apis: Mapping[str, int], ops: int, seal_file: Path
-) -> dict[str, str]:
+def _own(service: str, outside: Outside, addresses: Addresses, ops: int, seal_file: Path) -> dict[str, str]:
     """What a deployment gives a value of its own, by the name without the service's prefix."""
-    address = {name: f"http://127.0.0.1:{port}" for name, port in apis.items()}
     issuer = outside.keycloak
     told = {
         "ENVIRONMENT": "production",
         "HTTP__HOST": "127.0.0.1",
-        "HTTP__PORT": str(apis[service]),
+        "HTTP__PORT": str(urlsplit(addresses.apis[service]).port),
+        "INTERNAL__HOST": "127.0.0.1",
+        "INTERNAL__PORT": str(urlsplit(addresses.internal[service]).port),
         "OPS__HOST": "127.0.0.1",
         "OPS__PORT": str(ops),
         "POSTGRES__DSN": outside.postgres.dsn(service),
@@ -98,7 +98,7 @@ def _own(
         "IDENTITY__TOKEN_URL": issuer.token_url,
         "IDENTITY__CLIENT_SECRET": issuer.secrets[service],
         **{name: _key() for name in ("KEYS__MASTER__FIRST", "KEYS__INDEX", "KEYS__CURSOR")},
-        "BOOKING_URL": address["booking"],
+        "BOOKING_URL": addresses.internal["booking"],
     }
     more = {
         "booking": {},
@@ -117,8 +117,8 @@ def _own(
             "CLAIMING__POLL_IDLE_EVERY": "PT2S",
         },
         "documents": {
-            "CLAIMS_URL": address["claims"],
-            "PUBLIC_URL": address["documents"],
+            "CLAIMS_URL": addresses.internal["claims"],
+            "PUBLIC_URL": addresses.apis["documents"],
             "STORAGE_URL": f"s3://{outside.bucket.name}/files",
             "SEAL_FILE": str(seal_file),
             "SEAL_FORMAT": "pem",
@@ -137,14 +137,16 @@ async def running(directory: Path, outside: Outside, apis: Mapping[str, int]) ->
     logs.mkdir()
     seal = development_seal(directory / "seal", now=wall())
     [seal_file] = (directory / "seal").iterdir()
-    operations = dict(zip(SERVICES, free_ports(len(SERVICES)), strict=True))
+    numbers = iter(free_ports(2 * len(SERVICES)))
+    internal, operations = (dict(zip(SERVICES, numbers, strict=False)) for _ in range(2))
+    addresses = Addresses.apart(1, apis, internal)
     machine = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}  # noqa: TID251
     (temporary := directory / "tmp").mkdir()
     temporary.chmod(0o1777)
     machine |= {"TMPDIR": str(temporary), "HOME": str(temporary), "PYTHONDONTWRITEBYTECODE": "1"}
     told = {}
     for service in SERVICES:
-        own = _own(service, outside, apis, operations[service], seal_file)
+        own = _own(service, outside, addresses, operations[service], seal_file)
         told[service] = machine | environment_of(service, own)
     # in production the seal is a file, and a folder for one made at the start is refused beside it
     del told["documents"]["DOCUMENTS_SEAL_DIRECTORY"]
@@ -177,7 +179,6 @@ async def running(directory: Path, outside: Outside, apis: Mapping[str, int]) ->
         for service, port in (*apis.items(), *operations.items()):
             url = f"http://127.0.0.1:{port}/{service}/health/ready"
             await eventually(partial(_ready, url, processes), within=_READY_SECONDS, every=0.1)
-        addresses = Addresses.apart(1, apis)
         yield Platform(addresses, processes, seal, logs, outside, user)
 
 

@@ -132,7 +132,7 @@ def _say_where(platform: Platform, console: Console) -> None:
     lines = [
         f"data, PDF files and logs are in {platform.directory}",
         f"API reference: {front}/docs",
-        *(f"{each:10} {platform.addresses.apis[each]}/{each}/openapi.json" for each in SERVICES),
+        *(f"{each:10} {platform.addresses.internal[each]}/{each}/openapi.json" for each in SERVICES),
         "",
         "a token of a patient, for any account:",
         f"curl -s {front}{ISSUER}/token \\",

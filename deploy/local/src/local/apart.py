@@ -44,12 +44,11 @@ async def in_processes(directory: Path, *, port: int) -> AsyncIterator[Platform]
         broker = await stack.enter_async_context(
             kafka.running(directory / "kafka", topics=topics_with_partitions())
         )
-        numbers = free_ports(2 * len(SERVICES))
-        apis = dict(zip(SERVICES, numbers, strict=False))
-        operations = dict(zip(SERVICES, numbers[len(SERVICES) :], strict=True))
-        addresses = Addresses.apart(port, apis)
+        numbers = iter(free_ports(3 * len(SERVICES)))
+        apis, internal, operations = (dict(zip(SERVICES, numbers, strict=False)) for _ in range(3))
+        addresses = Addresses.apart(port, apis, internal)
 
-        documents = {name: f"{address}/{name}/openapi.json" for name, address in addresses.apis.items()}
+        documents = {name: f"{address}/{name}/openapi.json" for name, address in addresses.internal.items()}
         front = Front(documents | {"docs": "/docs"})
         front.mount("/docs", reference_pages({name: at(address) for name, address in documents.items()}))
         simulators = database.dsn("simulators")
@@ -76,12 +75,12 @@ async def in_processes(directory: Path, *, port: int) -> AsyncIterator[Platform]
         for service in SERVICES:
             await _migrated(service, environments[service], logs)
         for service in SERVICES:
-            ports = {"HTTP": apis[service], "OPS": operations[service]}
+            ports = {"HTTP": apis[service], "INTERNAL": internal[service], "OPS": operations[service]}
             told = {f"{service.upper()}_{name}__PORT": str(each) for name, each in ports.items()}
             for role in ("api", "worker"):
                 child = await _started(service, role, {**environments[service], **told}, logs)
                 stack.push_async_callback(child.stop)
-        reached = [f"{each}/{name}" for name, each in addresses.apis.items()]
+        reached = [f"{each}/{name}" for name, each in addresses.internal.items()]
         reached += [f"http://127.0.0.1:{each}/{name}" for name, each in operations.items()]
         await _ready(reached)
         yield Platform(addresses, clock, database, directory, 0, tuple(reached))

@@ -66,21 +66,26 @@ class Broker:
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where each HTTP API answers; `front` also serves the simulators."""
+    """Where each HTTP API answers; `front` also serves the simulators.
+
+    `internal` is the port of each service for metrics, OpenAPI and the routes that other services ask.
+    """
 
     front: str
     apis: Mapping[str, str]
+    internal: Mapping[str, str]
 
     @classmethod
     def behind_one_port(cls, port: int) -> Self:
         front = f"http://127.0.0.1:{port}"
-        return cls(front, dict.fromkeys(SERVICES, front))
+        return cls(front, dict.fromkeys(SERVICES, front), dict.fromkeys(SERVICES, front))
 
     @classmethod
-    def apart(cls, port: int, ports: Mapping[str, int]) -> Self:
-        return cls(
-            f"http://127.0.0.1:{port}", {name: f"http://127.0.0.1:{each}" for name, each in ports.items()}
-        )
+    def apart(cls, port: int, ports: Mapping[str, int], internal: Mapping[str, int]) -> Self:
+        def at(numbers: Mapping[str, int]) -> dict[str, str]:
+            return {name: f"http://127.0.0.1:{each}" for name, each in numbers.items()}
+
+        return cls(f"http://127.0.0.1:{port}", at(ports), at(internal))
 
 
 def most_connections() -> int:
@@ -129,7 +134,7 @@ def settings_of(
             "index": kept[f"{service}.index"],
             "cursor": kept[f"{service}.cursor"],
         },
-        "booking_url": addresses.apis["booking"],
+        "booking_url": addresses.internal["booking"],
     }
     own: dict[str, dict[str, Any]] = {
         "booking": {},
@@ -146,7 +151,7 @@ def settings_of(
             "claiming": {"gather_for": "PT0.1S", "poll_every": "PT0.3S", "poll_idle_every": "PT2S"},
         },
         "documents": {
-            "claims_url": addresses.apis["claims"],
+            "claims_url": addresses.internal["claims"],
             "public_url": addresses.apis["documents"],
             "storage_url": (directory / "storage").as_uri(),
             "seal_directory": str(directory / "seal"),

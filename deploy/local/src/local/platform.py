@@ -13,17 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import uvicorn
 from alembic import command
 from alembic.config import Config
 from pydantic import SecretStr
 from sqlalchemy import make_url
 
 from common.db import NoRoom, check_room, engine_of
-from common.settings import PostgresSettings
+from common.settings import EdgeSettings, PostgresSettings
 from common.telemetry import Metrics
 from common.wake import LocalWake
-from common.web.server import Server
+from common.web.server import server_of
 from local import broker as embedded
 from local import postgres
 from local.configuration import (
@@ -174,8 +173,7 @@ async def in_one_process(
 
 @asynccontextmanager
 async def serving(front: App, listener: socket.socket) -> AsyncIterator[None]:
-    config = uvicorn.Config(front, lifespan="off", log_config=None, access_log=False)
-    server = Server(config)
+    server = server_of(front, EdgeSettings())
     async with asyncio.TaskGroup() as group:
         task = group.create_task(server.serve(sockets=[listener]))
         try:

@@ -117,7 +117,7 @@ async def _serve(service: Service[S], settings: S, clock: Clock) -> None:
     keyring = vault.keyring_of(settings.keys, service=service.name)
     announced = presence.announced("api", keyring, lambda: app.state.sessions, now=clock.read)
     async with wake.running(), announced:
-        await serve(app, settings.http)
+        await serve(app, settings.http, internal=settings.internal, edge=settings.edge)
 
 
 async def _work(service: Service[S], settings: S, clock: Clock) -> None:

@@ -1,8 +1,10 @@
 """The pieces a service's Settings is made of. Production is the default and refuses samples."""
 
 import base64
+import re
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlencode
@@ -193,6 +195,53 @@ class HttpSettings(Piece):
     """The port that is listened on."""
 
 
+def _each(text: str) -> list[str]:
+    return [each.strip() for each in text.split(",") if each.strip()]
+
+
+def _are_origins(value: str) -> str:
+    for each in _each(value):
+        if not _ORIGIN.fullmatch(each):
+            raise ValueError("an origin is a scheme, a host and perhaps a port, without a path or a wildcard")
+    return value
+
+
+def _are_networks(value: str) -> str:
+    for each in _each(value):
+        try:
+            network = ip_network(each)
+        except ValueError:
+            raise ValueError("a proxy is an address or a network such as 10.1.0.0/16") from None
+        if network.prefixlen == 0:
+            raise ValueError("a network that holds every address would trust everybody")
+    return value
+
+
+_ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9.-]+(:[0-9]{1,5})?")
+
+
+class EdgeSettings(Piece):
+    """What stands between the API and the internet: web applications of other origins, proxies."""
+
+    allowed_origins: Annotated[str, AfterValidator(_are_origins)] = ""
+    """Origins whose web applications may call (CORS), separated by commas, such as `https://app.example`.
+    Empty: none."""
+    trusted_proxies: Annotated[str, AfterValidator(_are_networks)] = ""
+    """Addresses and networks of proxies, separated by commas, whose X-Forwarded-For and X-Forwarded-Proto are
+    believed. Empty: none."""
+    hsts_seconds: int = Field(default=0, ge=0)
+    """For how many seconds browsers use HTTPS alone after an answer (Strict-Transport-Security). 0: nothing
+    is said of it."""
+
+    @property
+    def origins(self) -> frozenset[str]:
+        return frozenset(_each(self.allowed_origins))
+
+    @property
+    def proxies(self) -> list[IPv4Network | IPv6Network]:
+        return [ip_network(each) for each in _each(self.trusted_proxies)]
+
+
 class ServiceSettings(BaseSettings):
     """What every service must be told. A service adds its own fields and its `env_prefix`."""
 
@@ -211,6 +260,10 @@ class ServiceSettings(BaseSettings):
     retention: RetentionSettings = RetentionSettings()
     http: HttpSettings = HttpSettings()
     """The API."""
+    internal: HttpSettings = HttpSettings(port=9001)
+    """What an API process serves to operators and other services alone: metrics, OpenAPI, internal routes."""
+    edge: EdgeSettings = EdgeSettings()
+    """What stands between the API and the internet."""
     ops: HttpSettings = HttpSettings(port=9000)
     """Health and metrics of the worker."""
     booking_url: str | None = None

@@ -93,7 +93,7 @@ _REFUSALS: Final = {
 }
 _LATER: Final = frozenset({404, 409, 429, 503})  # may carry Retry-After
 _FRAMEWORK: Final = ("HTTPValidationError", "ValidationError")
-_SUCCESS: Final = re.compile("2..")
+_SUCCESS: Final = re.compile("2..|304")
 
 
 _CONVENTIONS: Final = (
@@ -157,7 +157,10 @@ def _made(app: FastAPI, about: About) -> dict[str, Any]:
     for operation in _operations(document):
         needs = needed[operation["operationId"]]
         _complete(operation, needs)
-        _name_headers(operation, needs, versioned=_answer(operation) in versioned)
+        has_version = _answer(operation) in versioned
+        if has_version and "GET" in (used[operation["operationId"]].methods or ()):
+            _may_be_known(operation)
+        _name_headers(operation, needs, versioned=has_version)
     _name_refusals(document, app.state.service)
     for schema in schemas.values():
         _cents_are_int64(schema)
@@ -229,6 +232,15 @@ def _complete_parameters(operation: dict[str, Any], needed: set[Any]) -> None:
         parameter["schema"].pop("description", None)
         if parameter["name"].endswith("_cents"):
             parameter["schema"]["format"] = "int64"
+
+
+def _may_be_known(operation: dict[str, Any]) -> None:
+    """A client that has the current version is told so, without the body."""
+    header = {"name": "If-None-Match", "in": "header", "required": False, "schema": {"type": "string"}}
+    header["description"] = "The ETag of what the caller has; 304 while it is the current one"
+    operation.setdefault("parameters", []).append(header)
+    known = {"304": {"description": "If-None-Match names the current version"}}
+    operation["responses"] = dict(sorted((operation["responses"] | known).items()))
 
 
 def _words(name: str) -> str:

@@ -48,6 +48,7 @@ def create_app(settings: Settings, *, clock: Clock, wake: Wake) -> FastAPI:
         wake=wake,
         lifespan=lifespan,
         about=ABOUT,
+        edge=settings.edge,
     )
     app.state.backlog = backlog
     for routes in (appointments, agendas, practitioners, patients, internal):  # the busiest first

@@ -44,6 +44,7 @@ def create_app(settings: Settings, *, clock: Clock, wake: Wake) -> FastAPI:
         wake=wake,
         lifespan=lifespan,
         about=ABOUT,
+        edge=settings.edge,
     )
     app.state.means = means_of(settings.keys, settings.terms, settings.pricing_policy)
     for routes in (routes_coverage, routes_quotes, routes_claims, routes_support):

@@ -46,6 +46,7 @@ def create_app(settings: Settings, *, clock: Clock, wake: Wake) -> FastAPI:
         wake=wake,
         lifespan=lifespan,
         about=ABOUT,
+        edge=settings.edge,
         degraded=storage.problems,
     )
     app.state.keyring = vault.keyring_of(settings.keys, service="documents")

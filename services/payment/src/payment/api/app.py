@@ -36,6 +36,7 @@ def create_app(settings: Settings, *, clock: Clock, wake: Wake) -> FastAPI:
         wake=wake,
         lifespan=lifespan,
         about=ABOUT,
+        edge=settings.edge,
     )
     app.state.webhook_secret = settings.webhook_secret.get_secret_value()
     for routes in (appointments, cards, ledger, webhooks):
