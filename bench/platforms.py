@@ -65,10 +65,10 @@ async def apart(directory: Path) -> AsyncIterator[Started]:
         dsns = {name: server.dsn(name) for name in postgres.SERVICES}
         await asyncio.to_thread(migrate, dsns)
         kept, clock = Secrets.kept_in(directory), KeptClock(directory)
-        [port, *numbers] = free_ports(1 + 2 * len(SERVICES))
-        ports = dict(zip(SERVICES, numbers, strict=False))
-        operations = dict(zip(SERVICES, numbers[len(SERVICES) :], strict=True))
-        addresses = Addresses.apart(port, ports)
+        numbers = iter(free_ports(1 + 3 * len(SERVICES)))
+        port = next(numbers)
+        ports, internal, operations = (dict(zip(SERVICES, numbers, strict=False)) for _ in range(3))
+        addresses = Addresses.apart(port, ports, internal)
         listener = stack.enter_context(claim_port(port))
         front = Front({})
         simulators = dsns["simulators"]
@@ -85,7 +85,8 @@ async def apart(directory: Path) -> AsyncIterator[Started]:
                 directory=directory,
                 shift=timedelta(),
             )
-            told |= {"http": {"port": ports[service]}, "ops": {"port": operations[service]}}
+            told |= {"http": {"port": ports[service]}, "internal": {"port": internal[service]}}
+            told |= {"ops": {"port": operations[service]}}
             for role in ("api", "worker"):
                 environment = as_environment(service, told)
                 child = await _start(f"{service}-{role}", service, role, log=directory, told=environment)

@@ -9,8 +9,8 @@ _HEAD: Final = f"""# Metrics
 
 Written by `make docs` from `common.metric_catalogue`.
 
-API and worker of each service answer `GET /SERVICE/metrics` in the text format of Prometheus: the API on its internal
-port (9001), the worker on its own (9000).
+API and worker of each service answer `GET /SERVICE/metrics` in the text format of Prometheus: the API
+on its internal port (9001), the worker on its own (9000).
 Each metric has the label `{SERVICE}` beside its own. Labels hold operation ids, topics, states and codes,
 never an id or an input; past 2,000 combinations of one metric, new values are counted as `other`.
 

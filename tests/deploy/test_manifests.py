@@ -86,19 +86,25 @@ def test_a_deployment_starts_a_role_and_asks_the_right_port(path: Path, role: st
     deployment = of_kind(path, "Deployment")[f"{service}-{role}"]
     pod = deployment["spec"]["template"]
     [container] = pod["spec"]["containers"]
-    [port] = container["ports"]
     settings = import_module(f"{service}.settings").Settings.model_fields
-    piece = settings["http" if role == "api" else "ops"].default
+    names = ["http", "internal"] if role == "api" else ["ops"]
 
     assert parser(service).parse_args(container["args"]).command == role
     assert container["image"].startswith(f"teleconsultation-{service}:")
     assert container["envFrom"] == [{"secretRef": {"name": service}}]
-    assert port["containerPort"] == piece.port
+    assert container["ports"] == [
+        {"name": name, "containerPort": settings[name].default.port} for name in names
+    ]
     for probe, path_of in (("readinessProbe", "ready"), ("livenessProbe", "live")):
         asked = container[probe]["httpGet"]
-        assert asked == {"path": f"/{service}/health/{path_of}", "port": port["name"]}
+        assert asked == {"path": f"/{service}/health/{path_of}", "port": names[0]}
     assert pod["spec"]["terminationGracePeriodSeconds"] > DRAIN_SECONDS
     assert deployment["spec"]["selector"]["matchLabels"] == pod["metadata"]["labels"]
+    assert pod["metadata"]["annotations"] == {
+        "prometheus.io/scrape": "true",
+        "prometheus.io/port": str(settings[names[-1]].default.port),
+        "prometheus.io/path": f"/{service}/metrics",
+    }
 
 
 @pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.stem)
@@ -134,4 +140,17 @@ def test_a_service_leads_to_the_pods_of_the_api(path: Path) -> None:
     pods = of_kind(path, "Deployment")[name]["spec"]["template"]
 
     assert service["spec"]["selector"] == pods["metadata"]["labels"]
-    assert service["spec"]["ports"][0]["targetPort"] == pods["spec"]["containers"][0]["ports"][0]["name"]
+    led = {each["targetPort"]: each["port"] for each in service["spec"]["ports"]}
+    assert led == {each["name"]: each["containerPort"] for each in pods["spec"]["containers"][0]["ports"]}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_services_ask_each_other_on_the_internal_port_which_compose_does_not_publish(service: str) -> None:
+    internal = import_module(f"{service}.settings").Settings.model_fields["internal"].default.port
+    told = (DEPLOY / "env" / f"{service}.env").read_text(encoding="utf-8")
+    asked = re.findall(r"^[A-Z]+_(?:BOOKING|CLAIMS)_URL=(.*)$", told, re.MULTILINE)
+    published = COMPOSE["services"][f"{service}-api"]["ports"]
+
+    assert set(asked) <= {f"http://{each}-api:{internal}" for each in SERVICES}
+    assert asked
+    assert not any(each.endswith(f":{internal}") for each in published)
