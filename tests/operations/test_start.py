@@ -75,3 +75,20 @@ def test_every_command_stands_in_a_runbook() -> None:
     named = {shlex.split(found)[1] for _, found in COMMANDS}
 
     assert named >= {"dead-letters", "replay", "tasks", "keys", "housekeeping"}
+
+
+async def test_an_api_serves_metrics_openapi_and_internal_routes_on_its_internal_port_alone(
+    installed,
+) -> None:
+    booking = await installed("booking")
+    inside = ["metrics", "openapi.json", "v1/internal/rights"]
+
+    async with booking.process("api"):
+        await eventually(lambda: answers(f"{booking.api}/health/ready", 200), within=30)
+        public = {path: (await get(f"{booking.api}/{path}")).status_code for path in [*inside, "v1/reasons"]}
+        internal = {
+            path: (await get(f"{booking.internal}/{path}")).status_code for path in [*inside, "v1/reasons"]
+        }
+
+    assert public == {**dict.fromkeys(inside, 404), "v1/reasons": 200}
+    assert internal == {"metrics": 200, "openapi.json": 200, "v1/internal/rights": 401, "v1/reasons": 404}
