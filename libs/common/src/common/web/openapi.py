@@ -158,7 +158,7 @@ def _made(app: FastAPI, about: About) -> dict[str, Any]:
         needs = needed[operation["operationId"]]
         _complete(operation, needs)
         has_version = _answer(operation) in versioned
-        if has_version and "GET" in (used[operation["operationId"]].methods or ()):
+        if has_version and _answer(operation) and "GET" in (used[operation["operationId"]].methods or ()):
             _may_be_known(operation)
         _name_headers(operation, needs, versioned=has_version)
     _name_refusals(document, app.state.service)
