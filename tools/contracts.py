@@ -17,6 +17,7 @@ from tools import (
     api_documents,
     event_documents,
     metric_documents,
+    operation_problems,
     rule_documents,
     settings_document,
 )
@@ -36,9 +37,14 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.release is not None and not arguments.release.strip():
         parser.error("a release says why: make release REASON=...")
+    problems_found = operation_problems.generated(ROOT)
+    if not arguments.check:
+        for path, content in problems_found.items():  # the services read them when their documents are made
+            path.write_text(content, encoding="utf-8")
     try:
         files = (
-            event_documents.generated(ROOT)
+            problems_found
+            | event_documents.generated(ROOT)
             | api_documents.generated(ROOT)
             | rule_documents.generated(ROOT)
             | metric_documents.generated(ROOT)

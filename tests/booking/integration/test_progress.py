@@ -89,7 +89,13 @@ async def test_the_stream_goes_on_after_the_last_event_one_has(
     assert [line[7:] for line in everything.splitlines() if line.startswith("event: ")] == facts
     assert [line[7:] for line in rest.splitlines() if line.startswith("event: ")] == facts[1:]
     [requested, *_] = [json.loads(line[6:]) for line in everything.splitlines() if line.startswith("data: ")]
-    assert requested == {"fact": facts[0], "sequence": 1, "at": "2030-06-01T09:00:00Z"}
+    assert requested == {
+        "id": first["id"],
+        "fact": facts[0],
+        "sequence": 1,
+        "about_id": None,
+        "at": "2030-06-01T09:00:00Z",
+    }
 
 
 async def test_a_stream_that_will_bring_nothing_more_tells_the_client_to_stop(

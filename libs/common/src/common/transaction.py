@@ -32,6 +32,9 @@ class TransactionNotes:
     # events, history and tasks. None: a request of a person started the transaction.
     cause: Cause | None = None
 
+    # Set by messaging.delivery for each record: the thing that its event is about. Read by messaging.history.
+    about_id: UUID | None = None
+
     # Set by messaging.outbox and messaging.tasks; emptied by db, which wakes the workers after the commit.
     wakes: set[WakeKind] = field(default_factory=set)
 

@@ -98,6 +98,15 @@ class Event(BaseModel):
         return f"urn:event:{cls.type}:v{cls.version}"
 
 
+_THINGS = ("document_id", "leg_id", "balance_id", "refund_id", "hold_id")  # the most specific first
+
+
+def thing_of(event: object) -> UUID | None:
+    """The id of the thing that an event is about, besides its appointment; None: the appointment itself."""
+    ids = (getattr(event, name, None) for name in _THINGS)
+    return next((each for each in ids if each is not None), None)
+
+
 class AppointmentFact(Event):
     """What a `<service>.appointment` topic carries: the key is the appointment."""
 

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from common import telemetry
 from common.db import Sessions
 from common.errors import DomainError, Refusal
-from common.events.base import Event
+from common.events.base import Event, thing_of
 from common.events.envelope import Meta
 from common.messaging import deadletter, inbox, writes
 from common.messaging.failures import is_infrastructure
@@ -230,6 +230,7 @@ def _read(record: Record, meta: Meta, routes: Routes) -> tuple[Meta, Event]:
 async def _run(session: AsyncSession, meta: Meta, event: Event, routes: Routes, now: datetime) -> Outcome:
     _, handler = routes.find(meta)
     with telemetry.span(meta.type, kind="consumer", parent=meta.traceparent) as traceparent:
+        notes_of(session).about_id = thing_of(event)
         notes_of(session).cause = Cause(meta.correlationid, meta.id, traceparent)
         return await handler(session, event, meta, now)
 

@@ -19,27 +19,40 @@ def add(
     sequence: int,
     fact: str,
     cause: str | None = None,
+    about_id: UUID | None = None,
     at: datetime,
 ) -> None:
     """A fact this service made. `outbox.add` calls it for every event about an appointment."""
-    writes.write(session, row(appointment_id, sequence=sequence, fact=fact, cause=cause, at=at))
+    added = row(appointment_id, sequence=sequence, fact=fact, cause=cause, about_id=about_id, at=at)
+    writes.write(session, added)
 
 
-def note(session: AsyncSession, appointment_id: UUID, fact: str, *, at: datetime) -> None:
-    """A fact learnt from another service; the event being applied is its cause.
+def note(
+    session: AsyncSession, appointment_id: UUID, fact: str, *, about_id: UUID | None = None, at: datetime
+) -> None:
+    """A fact learnt from another service; the event being applied is its cause, and says what it is about.
 
     The appointment's root row must be locked: ids grow in the order of commits only then.
     """
-    noted = row(appointment_id, sequence=None, fact=fact, cause=_cause(session), at=at)
+    about_id = about_id or notes_of(session).about_id
+    noted = row(appointment_id, sequence=None, fact=fact, cause=_cause(session), about_id=about_id, at=at)
     writes.write(session, noted)
     note_change(session, appointment_id)
 
 
 def row(
-    appointment_id: UUID, *, sequence: int | None, fact: str, cause: str | None, at: datetime
+    appointment_id: UUID,
+    *,
+    sequence: int | None,
+    fact: str,
+    cause: str | None,
+    about_id: UUID | None = None,
+    at: datetime,
 ) -> HistoryRow:
     """What `add` stores, and where a hot statement takes its parameters from."""
-    return HistoryRow(appointment_id=appointment_id, sequence=sequence, fact=fact, cause=cause, at=at)
+    return HistoryRow(
+        appointment_id=appointment_id, sequence=sequence, fact=fact, cause=cause, about_id=about_id, at=at
+    )
 
 
 async def last_ids(session: AsyncSession, appointment_ids: Collection[UUID]) -> dict[UUID, int]:

@@ -6,7 +6,7 @@ from typing import Final
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from common import telemetry
-from common.events.base import AppointmentFact, Event
+from common.events.base import AppointmentFact, Event, thing_of
 from common.events.envelope import Meta
 from common.ids import uuid7
 from common.messaging import history, writes
@@ -43,6 +43,7 @@ def add(session: AsyncSession, root: StreamRoot, event: Event, *, now: datetime)
             sequence=written.sequence,
             fact=event.type,
             cause=causation,
+            about_id=thing_of(event),
             at=now,
         )
 

@@ -144,4 +144,7 @@ class HistoryRow(Base):
     sequence: Mapped[int | None] = mapped_column(BigInteger)  # none: a fact of another service
     fact: Mapped[str]
     cause: Mapped[str | None]  # the id of the event that set it off
+    about_id: Mapped[
+        UUID | None
+    ]  # the thing that the fact is about: a document, hold, leg, refund or balance
     at: Mapped[datetime]

@@ -15,10 +15,10 @@ from common.transaction import notes_of
 # Identities are given in the order of the arrays: the order of the calls.
 _WRITE: Final = text("""
     WITH noted AS (
-        INSERT INTO history (appointment_id, sequence, fact, cause, at)
-        SELECT appointment_id, sequence, fact, cause, at
-        FROM unnest(:about, :numbers, :facts, :causes, :times)
-            WITH ORDINALITY AS fact (appointment_id, sequence, fact, cause, at, place)
+        INSERT INTO history (appointment_id, sequence, fact, cause, about_id, at)
+        SELECT appointment_id, sequence, fact, cause, about_id, at
+        FROM unnest(:about, :numbers, :facts, :causes, :things, :times)
+            WITH ORDINALITY AS fact (appointment_id, sequence, fact, cause, about_id, at, place)
         ORDER BY place
     )
     INSERT INTO outbox (topic, key, sequence, headers, body)
@@ -31,6 +31,7 @@ _WRITE: Final = text("""
     bindparam("numbers", type_=ARRAY(BigInteger)),
     bindparam("facts", type_=ARRAY(String)),
     bindparam("causes", type_=ARRAY(String)),
+    bindparam("things", type_=ARRAY(Uuid)),
     bindparam("times", type_=ARRAY(DateTime(timezone=True))),
     bindparam("topics", type_=ARRAY(String)),
     bindparam("keys", type_=ARRAY(String)),
@@ -70,6 +71,7 @@ async def flush(session: AsyncSession) -> None:
             "numbers": [row.sequence for row in facts],
             "facts": [row.fact for row in facts],
             "causes": [row.cause for row in facts],
+            "things": [row.about_id for row in facts],
             "times": [row.at for row in facts],
             "topics": [row.topic for row in events],
             "keys": [row.key for row in events],

@@ -1,8 +1,10 @@
 """The OpenAPI document: what every route may answer is said once, no framework's default is left."""
 
+import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.resources import files
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -14,6 +16,7 @@ from common.web.auth import WithRole, current_caller
 from common.web.deprecation import Deprecated
 from common.web.deps import preferred_wait
 from common.web.limits import RateLimit
+from common.web.openapi_enums import Coded, name_enums, open_enums
 from common.web.problem_catalogue import CATALOGUE, Known
 from common.web.problems import MEDIA_TYPE, ProblemDetails, declared
 from common.web.progress import given_last_event_id
@@ -25,12 +28,17 @@ class About:
     """What a document says besides its routes: words of its own, its tags, better names of its schemas.
 
     `growing` are enums of answers, by those names, that a release may widen: clients read them as text.
+    `enums` are closed enums that stand in several places, by the name they get. `coded` are texts whose
+    values grow. `problems` are the codes of the refusals of each operation.
     """
 
     description: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
     growing: frozenset[str] = frozenset()
+    enums: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    coded: Mapping[str, Coded] = field(default_factory=dict)
+    problems: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 # Headers that dependencies read by themselves: name, whether one must send it, what for, and its schema.
@@ -170,8 +178,33 @@ def _made(app: FastAPI, about: About) -> dict[str, Any]:
     for name in about.growing:
         grows = document["components"]["schemas"][name]
         grows["x-extensible-enum"] = grows.pop("enum")
+    name_enums(document, about.enums)
+    open_enums(document, about.coded)
+    for operation in _operations(document):
+        operation["x-problem-types"] = _problem_types(operation, about)
+    document["components"]["schemas"] = dict(sorted(document["components"]["schemas"].items()))
     _tag(document, about.tags)
     return document
+
+
+def problems_of(package: str) -> Mapping[str, Sequence[str]]:
+    """The codes of the refusals of each operation, as `make docs` found them in the code of the service."""
+    text = files(package).joinpath("problems.json").read_text(encoding="utf-8")
+    found: dict[str, list[str]] = json.loads(text)
+    return found
+
+
+def _problem_types(operation: Mapping[str, Any], about: About) -> list[str]:
+    """The `type`s of its refusals: those of its own code, and those that every such operation shares."""
+    own = about.problems.get(operation["operationId"], ())
+    codes = {
+        each.code
+        for each in CATALOGUE.values()
+        if str(each.status) in operation["responses"]
+        and (each.code in own or "all" in each.services)
+        and each.code not in _NOT_PUBLIC
+    }
+    return [f"urn:problem:{code}" for code in sorted(codes)]
 
 
 def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -220,5 +220,6 @@ async def _wait_for_either(first: asyncio.Event, second: asyncio.Event, seconds:
 
 def _event(row: HistoryRow) -> bytes:
     at = row.at.isoformat().replace("+00:00", "Z")
-    data = json.dumps({"fact": row.fact, "sequence": row.sequence, "at": at})
+    about = str(row.about_id) if row.about_id is not None else None
+    data = json.dumps({"id": row.id, "fact": row.fact, "sequence": row.sequence, "about_id": about, "at": at})
     return f"id: {row.id}\nevent: {row.fact}\ndata: {data}\n\n".encode()

@@ -46,7 +46,18 @@ router = APIRouter(prefix="/booking/v1", tags=["appointments"])
 
 _RETRY_AFTER: Final = "1"
 _EVENT_STREAM: Final[dict[int | str, dict[str, Any]]] = {
-    200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}},
+    200: {
+        "content": {
+            "text/event-stream": {
+                "schema": {
+                    "type": "string",
+                    "description": "The `data` of each event is JSON: an AppointmentFactRead. Its `id` and"
+                    " `event` say the same as the fields `id` and `fact`.",
+                    "x-event-data": {"$ref": "#/components/schemas/FactRead"},
+                }
+            }
+        }
+    },
     204: {"description": "Nothing more will come: the client has every fact. Do not connect again."},
 }
 

@@ -1,8 +1,11 @@
 """What the OpenAPI document says of this API besides its routes."""
 
-from typing import Final
+from typing import Final, get_args
 
-from common.web.openapi import About
+from common.events.booking import AbandonReason, CancelReason, NotBilledReason
+from common.web.openapi import About, problems_of
+from common.web.openapi_enums import Coded
+from common.web.shared_enums import SHARED, facts
 
 ABOUT: Final = About(
     description=(
@@ -42,4 +45,18 @@ ABOUT: Final = About(
         "Sex": "PatientSex",
         "Status": "AppointmentStatus",
     },
+    enums={
+        **SHARED,
+        "ConsentChannel": ("app", "web", "phone", "in-person"),
+        "PaymentActionKind": ("three-d-secure", "card-missing", "price-above-preview"),
+        "PractitionerTitle": ("Docteur", ""),
+    },
+    coded={
+        "AppointmentFactType": Coded(facts(), ["AppointmentFactRead.fact"]),
+        "AppointmentEndReason": Coded(
+            [*get_args(AbandonReason), *get_args(CancelReason), *get_args(NotBilledReason)],
+            ["AppointmentRead.end_reason"],
+        ),
+    },
+    problems=problems_of("booking.api"),
 )

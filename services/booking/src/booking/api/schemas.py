@@ -655,13 +655,19 @@ class CompletionCreate(In):
 
 
 class FactRead(Out):
+    """A fact of an appointment; also the data of each server-sent event."""
+
     id: int = Field(description="The Last-Event-ID of the stream of events")
     fact: str
+    sequence: int | None = Field(description="The number of a fact of booking; null: of another service")
+    about_id: UUID | None = Field(
+        description="The document, hold, leg, refund or balance that it is about; null: the appointment"
+    )
     at: datetime
 
     @classmethod
     def of(cls, row: HistoryRow) -> Self:
-        return cls(id=row.id, fact=row.fact, at=row.at)
+        return cls(id=row.id, fact=row.fact, sequence=row.sequence, about_id=row.about_id, at=row.at)
 
 
 class ActionRead(Out):
@@ -710,7 +716,13 @@ class AppointmentRead(Out):
                 "free_cancellation_until": fields["starts_at"] - POLICY.free_until,
                 "reason_code": reason_code,
                 "progress": [
-                    FactRead(id=requested.history_id, fact=requested.fact, at=fields["requested_at"])
+                    FactRead(
+                        id=requested.history_id,
+                        fact=requested.fact,
+                        sequence=1,
+                        about_id=None,
+                        at=fields["requested_at"],
+                    )
                 ],
             }
         )

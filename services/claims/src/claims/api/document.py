@@ -2,7 +2,12 @@
 
 from typing import Final
 
-from common.web.openapi import About
+from claims.domain.leg import State
+from claims.domain.sentences import RULES
+from claims.models import BalanceState
+from common.web.openapi import About, problems_of
+from common.web.openapi_enums import Coded
+from common.web.shared_enums import SHARED, facts
 
 ABOUT: Final = About(
     description=(
@@ -26,5 +31,12 @@ ABOUT: Final = About(
         "State": "LegState",
         "TraceRead": "PriceStepRead",
     },
+    enums=SHARED,
+    coded={
+        "ClaimFactType": Coded(facts(), ["ClaimFactRead.fact"]),
+        "PriceRule": Coded(RULES, ["PriceStepRead.rule"]),
+        "StoryState": Coded([*State, *BalanceState], ["StoryEntryRead.state"]),
+    },
+    problems=problems_of("claims.api"),
     growing=frozenset({"LegState"}),  # payers find new ways to answer
 )

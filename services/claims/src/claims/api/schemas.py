@@ -670,11 +670,12 @@ class ClaimFactRead(Out):
     id: int
     fact: str
     sequence: int | None
+    about_id: UUID | None = Field(description="The leg, balance, hold or document; null: the appointment")
     at: datetime
 
     @classmethod
     def of(cls, row: HistoryRow) -> Self:
-        return cls(id=row.id, fact=row.fact, sequence=row.sequence, at=row.at)
+        return cls(id=row.id, fact=row.fact, sequence=row.sequence, about_id=row.about_id, at=row.at)
 
 
 class HistoryPage(Out):

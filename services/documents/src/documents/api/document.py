@@ -2,9 +2,12 @@
 
 from typing import Final
 
-from common.web.openapi import About
+from common.web.openapi import About, problems_of
+from common.web.shared_enums import SHARED
 
 ABOUT: Final = About(
+    enums=SHARED,
+    problems=problems_of("documents.api"),
     description=(
         "Prescriptions, reports and whatever is printed about a consultation: sealed PDF files that anybody "
         "who holds one can verify."

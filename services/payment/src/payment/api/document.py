@@ -2,9 +2,12 @@
 
 from typing import Final
 
-from common.web.openapi import About
+from common.web.openapi import About, problems_of
+from common.web.shared_enums import SHARED
 
 ABOUT: Final = About(
+    enums=SHARED,
+    problems=problems_of("payment.api"),
     description="Cards on file, the hold of an appointment and what becomes of it, refunds, the ledger.",
     tags={
         "cards": "Cards on file, and the mandate for later charges",

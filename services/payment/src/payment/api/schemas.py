@@ -250,6 +250,7 @@ class DifferenceRead(Out):
     book: Literal["ledger", "provider"]
     reference: str | None
     amount: Literal["held", "captured", "refunded", "captured-less-refunded"]
+    currency: Currency
     ours_cents: int
     other_cents: int
 
@@ -258,6 +259,7 @@ class ProviderBooksRead(Out):
     """The sums of all payments at the card provider, when they were last compared with ours."""
 
     compared_at: datetime
+    currency: Currency
     held_cents: int
     captured_cents: int
     refunded_cents: int
@@ -286,7 +288,14 @@ class LedgerCheckRead(Out):
     ) -> Self:
         net = books["captured_cents"] - books["refunded_cents"]
         differences = [
-            DifferenceRead(book="ledger", reference=None, amount=amount, ours_cents=ours, other_cents=posted)
+            DifferenceRead(
+                book="ledger",
+                reference=None,
+                amount=amount,
+                currency="EUR",
+                ours_cents=ours,
+                other_cents=posted,
+            )
             for amount, ours, posted in (
                 ("held", books["held_cents"], totals.get(Account.CARD_HOLDS, 0)),
                 ("captured-less-refunded", net, totals.get(Account.PROVIDER, 0)),
@@ -298,6 +307,7 @@ class LedgerCheckRead(Out):
                 book="provider",
                 reference=each["reference"],
                 amount=each["amount"],
+                currency="EUR",
                 ours_cents=each["ours_cents"],
                 other_cents=each["provider_cents"],
             )
@@ -321,6 +331,7 @@ def _provider_books(comparison: ProviderComparisonRow | None) -> ProviderBooksRe
         return None
     return ProviderBooksRead(
         compared_at=comparison.compared_at,
+        currency="EUR",
         held_cents=comparison.held_cents,
         captured_cents=comparison.captured_cents,
         refunded_cents=comparison.refunded_cents,
