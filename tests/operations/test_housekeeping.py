@@ -20,12 +20,15 @@ from payment.settings import PaymentRetention
 from support.records import NOW
 
 HOUSE = House()
-OLD = {"idempotency": 30, "task": 90, "access_log": 1096, "history": 1096}  # days
+OLD = {"idempotency": 30, "rate_limit": 1, "task": 90, "access_log": 1096, "history": 1096}  # days
 
 FILL = {
     "idempotency": """
         INSERT INTO idempotency (scope, fingerprint, status, reference, created_at)
         VALUES (gen_random_uuid(), '', 201, 'r', :at)
+    """,
+    "rate_limit": """
+        INSERT INTO rate_limit (key, full_at) VALUES (sha256(gen_random_uuid()::text::bytea), :at)
     """,
     "task": """
         INSERT INTO task (kind, key, due_at, attempt, outcome, finished_at)

@@ -137,19 +137,6 @@ async def test_metrics_count_by_operation_and_each_app_counts_for_itself(session
     assert 'http_requests_in_flight{service="small"} 1.0' in text
 
 
-async def test_a_public_route_is_limited_per_address(sessions) -> None:
-    async with client_of(app_of(sessions), client=("203.0.113.7", 1)) as client:
-        answers = [await client.get("/small/v1/public") for _ in range(4)]
-    async with client_of(app_of(sessions), client=("203.0.113.8", 1)) as client:
-        neighbour = await client.get("/small/v1/public")
-
-    assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
-    assert answers[0].headers["ratelimit-policy"] == '"public";q=3;w=60'
-    assert answers[-1].json()["type"] == "urn:problem:too-many-requests"
-    assert 1 <= int(answers[-1].headers["retry-after"]) <= 20
-    assert neighbour.status_code == 200
-
-
 async def test_the_clock_is_shifted_in_development_and_nowhere_else(sessions) -> None:
     clock = Clock()
     async with client_of(app_of(sessions, clock=clock)) as client:

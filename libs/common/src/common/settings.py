@@ -180,6 +180,8 @@ class RetentionSettings(Piece):
     """Events that were sent."""
     idempotency: timedelta = Field(default=timedelta(days=30), ge=timedelta(days=1))
     """Records of idempotency keys."""
+    rate_limits: timedelta = Field(default=timedelta(days=1), ge=timedelta(hours=1))
+    """Counters of rate limits, after their requests have come back."""
     tasks: timedelta = Field(default=timedelta(days=90), ge=timedelta(days=1))
     """Tasks, after they are finished."""
     access_log: timedelta = Field(default=timedelta(days=1096), ge=timedelta(days=184))

@@ -44,6 +44,11 @@ COMMON: Final = (
         "SELECT ctid FROM idempotency WHERE created_at < :before LIMIT :limit FOR UPDATE SKIP LOCKED",
     ),
     Purge(
+        "rate_limit",
+        "rate_limits",
+        "SELECT ctid FROM rate_limit WHERE full_at < :before LIMIT :limit FOR UPDATE SKIP LOCKED",
+    ),
+    Purge(
         "task",
         "tasks",
         "SELECT ctid FROM task WHERE outcome <> 'failed' AND finished_at < :before"

@@ -89,3 +89,12 @@ class ProcessRow(Base):
     role: Mapped[str]  # api or worker
     master_keys: Mapped[list[str]] = mapped_column(ARRAY(String))  # NAME:FINGERPRINT, never a key
     seen_at: Mapped[datetime]  # real time, never shifted
+
+
+class RateLimitRow(Base):
+    """How much of a rate limit an address has used: when all its requests will have come back."""
+
+    __tablename__ = "rate_limit"
+
+    key: Mapped[bytes] = mapped_column(primary_key=True)  # name of the limit and address, hashed with a key
+    full_at: Mapped[datetime] = mapped_column(index=True)
