@@ -122,6 +122,27 @@ RULES: Final[dict[str, Rule]] = {
 }
 
 
+# Files and lists that are not in the repository: a reader cannot look them up.
+_ELSEWHERE: Final = re.compile(
+    r"\b(?:domain|design|style|pains|stack|reported-cases)\.md\b|\b[Cc]ase L\d+\b|\bQ\d{1,2}\b|\bseed \d{3}\b"
+)
+_TEXTS: Final = (
+    "libs/**/*.py",
+    "services/**/*.py",
+    "deploy/**/*.py",
+    "tests/**/*.py",
+    "docs/**/*.md",
+    "*.md",
+)
+
+
+def names_what_is_not_here(source: str) -> Iterator[tuple[int, str]]:
+    """References to files and numbered lists that the repository does not hold."""
+    for number, line in enumerate(source.splitlines(), 1):
+        for found in _ELSEWHERE.finditer(line):
+            yield number, f"{found[0]} is not in the repository: say the thing itself"
+
+
 def findings(path: Path, source: str) -> list[Finding]:
     tree = ast.parse(source)
     skipped = {
@@ -137,14 +158,25 @@ def findings(path: Path, source: str) -> list[Finding]:
     ]
 
 
+def _is_made(path: Path) -> bool:
+    """By tools or by this machine, and not by a person."""
+    return bool({".venv", "build", "var", "node_modules"} & set(path.relative_to(ROOT).parts))
+
+
 def main() -> int:
     paths = [
         path for pattern in SOURCES for root in ROOT.glob(pattern) for path in sorted(root.rglob("*.py"))
     ]
     found = [each for path in paths for each in findings(path, path.read_text(encoding="utf-8"))]
+    texts = [path for pattern in _TEXTS for path in sorted(ROOT.glob(pattern)) if not _is_made(path)]
+    found += [
+        Finding(path, line, "elsewhere", message)
+        for path in texts
+        for line, message in names_what_is_not_here(path.read_text(encoding="utf-8"))
+    ]
     for each in found:
         print(f"{each.path.relative_to(ROOT)}:{each.line}: {each.rule}: {each.message}")
-    print(f"lint rules: {len(RULES)} rules, {len(paths)} files, {len(found)} findings")
+    print(f"lint rules: {len(RULES) + 1} rules, {len(texts)} files, {len(found)} findings")
     return 1 if found else 0
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tools.lint_rules import ROOT, findings
+from tools.lint_rules import ROOT, findings, names_what_is_not_here
 
 USECASE = ROOT / "services/booking/src/booking/usecases.py"
 ROUTE = ROOT / "services/booking/src/booking/api/routes.py"
@@ -36,3 +36,11 @@ def test_paths_may_be_joined_beside_money() -> None:
 
 def test_queries_may_stand_in_the_store() -> None:
     assert findings(STORE, "query = select(1)\n") == []
+
+
+@pytest.mark.parametrize("named", ["domain" + ".md 3.4", "case " + "L10", "Q" + "22", "seed " + "001"])
+def test_a_reference_to_what_the_repository_does_not_hold_is_found(named: str) -> None:
+    source = f"first = 1\nsecond = 2  # as {named} says\n"
+
+    assert [line for line, _ in names_what_is_not_here(source)] == [2]
+    assert list(names_what_is_not_here("# rule A6 of docs/rules.md, article L162-5\n")) == []

@@ -202,7 +202,7 @@ async def test_a_service_that_stays_silent_until_the_deadline_gets_a_degraded_cl
 async def given_failing_at_the_visit(
     world, payers, given_coverage, *, amc: dict[str, str] = CONTRACTED, **completed: Any
 ) -> tuple[Facts, str]:
-    """Case L10: priced with an AMC, and at the visit the fund does not know the number."""
+    """Priced with an AMC, and at the visit the fund does not know the number."""
     facts = Facts()
     given = await given_coverage(facts, **COVERED, amc=amc)
     await world.work()

@@ -24,7 +24,7 @@ Profession = Literal[
 ]
 # Two digits of the national list of specialties for a physician (IR_SPE); "00" for every other profession.
 SpecialtyCode = Annotated[str, Field(pattern=r"^[0-9]{2}$")]
-# Those of physicians whose care has a price here: the codes of claims' table of specialties (domain.md 1.1).
+# Those of physicians whose care has a price here: the codes of `specialties.csv` of claims.
 _WITH_PRICES: Final = (
     1,
     3,

@@ -150,7 +150,7 @@ def inputs_of(
     `starts_at` None: the hour is not known. `ordinary_fee`: the fee is that of a consultation without
     supplements, and they come on top of it.
 
-    Raises PricingRefused for an act that is done in person: the platform is for video only (domain.md 3.4).
+    Raises PricingRefused for an act that is done in person: the platform is for video only.
     """
     _refuse_in_person(consultation.acts, care_on=care_on, tables=tables)
     inputs = Inputs(

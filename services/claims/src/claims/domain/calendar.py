@@ -52,7 +52,7 @@ def deadline(instant: datetime, count: int, *, holidays: Holidays) -> datetime:
 def paper_valid_until(care_on: date) -> date:
     """The last day on which the insured person may send a paper sheet: two years, to the end of the quarter.
 
-    Source: domain.md 6.3, `patientSheetValidUntil` in 6.7.
+    Source: public pages on paper care sheets: two years, counted to the end of a quarter.
     """
     year, quarter = care_on.year + _PAPER_YEARS, (care_on.month - 1) // 3
     after = date(year, 3 * quarter + 4, 1) if quarter < 3 else date(year + 1, 1, 1)  # noqa: PLR2004

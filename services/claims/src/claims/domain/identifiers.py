@@ -66,7 +66,7 @@ def check_nir(raw: str) -> Answer:
 
 
 def is_provisional(value: str) -> bool:
-    """By the first digit of an accepted NIR (domain.md 2.1), however odd its month or place is."""
+    """By the first digit of an accepted NIR, however odd its month or place is."""
     return value[0] in "345678"
 
 

@@ -12,13 +12,13 @@ class OutOfPathway(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    out_of_pathway: OutOfPathway = OutOfPathway.NOT_REIMBURSABLE  # Q1
-    amc_needs_nir: bool = True  # Q3: off, a contracted AMC is claimed even without a usable NIR
-    provisional_nir_usable: bool = True  # Q4
-    compulsory_tp: bool = True  # Q5: the law binds the practitioner for CSS, AME, ALD, maternity
-    partner_psychologist: bool = False  # Q6: rule A6
-    direct_access_age_limits: bool = False  # Q7: on, the age range of visits in person holds here too
-    tp_with_overrun: bool = True  # Q22: off, a fee above the tariff ends voluntary third-party payment
+    out_of_pathway: OutOfPathway = OutOfPathway.NOT_REIMBURSABLE
+    amc_needs_nir: bool = True  # off: a contracted AMC is claimed even without a usable NIR
+    provisional_nir_usable: bool = True
+    compulsory_tp: bool = True  # the law binds the practitioner for CSS, AME, ALD, maternity
+    partner_psychologist: bool = False  # rule A6
+    direct_access_age_limits: bool = False  # on: the age range of visits in person holds here too
+    tp_with_overrun: bool = True  # off: a fee above the tariff ends voluntary third-party payment
     pf_on_card: bool = False  # never: the fund keeps the contribution back
 
     def __post_init__(self) -> None:

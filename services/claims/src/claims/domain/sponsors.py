@@ -9,7 +9,7 @@ PERCENT = 100  # basis points
 def sponsored(sponsor: Sponsor | None, *, specialty: str, copayment_cents: int, other_cents: int) -> Cents:
     """Cents: of the copayment that no payer refunds, and of the rest that nobody does.
 
-    A specialty outside of the offer gets nothing (domain.md 9.9).
+    A specialty outside of the offer gets nothing.
     """
     if sponsor is None or (sponsor.specialties is not None and specialty not in sponsor.specialties):
         return Cents(0)

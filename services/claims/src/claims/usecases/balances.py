@@ -40,7 +40,7 @@ async def open_for_leg(
 async def open_for_rights(
     session: AsyncSession, means: Means, stream: Stream, leg: Leg, *, now: datetime
 ) -> None:
-    """The rights of a performed act were never proven (case L10): a receivable, never a silent charge."""
+    """The rights of a performed act were never proven: a receivable, never a silent charge."""
     cents = leg.amount_cents
     await _open(session, means, stream, reason="rights-never-proven", leg=leg, amount_cents=cents, now=now)
 

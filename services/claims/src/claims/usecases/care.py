@@ -148,7 +148,7 @@ async def price_anew(
     *,
     now: datetime,
 ) -> None:
-    """The next revision of a final price: the rights proven since (case L10) give the payers other shares.
+    """The next revision of a final price: the rights proven since give the payers other shares.
 
     Only while no claim of the care has left, and with the same advance: the card is settled already.
     """
@@ -175,7 +175,7 @@ async def _parked(
     *,
     care_on: date,
 ) -> dict[str, RightsVerdict]:
-    """Payers whose claim waits for rights (case L10), with what their service said.
+    """Payers whose claim waits for rights, with what their service said.
 
     A refusal that the last quote did not know is news to the patient: the price stays the one quoted, and
     the claim waits until the rights are proven or the deadline passes. Nothing is charged silently.

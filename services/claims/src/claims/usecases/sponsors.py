@@ -56,7 +56,7 @@ class OfferImpossible(DomainError):
 
 
 def _refuse_impossible(offer: Offer) -> None:
-    """A fixed sum has its cents, a share its percent, and nothing else has either (domain.md 3.7)."""
+    """A fixed sum has its cents, a share its percent, and nothing else has either."""
     for field, value, kind in (
         ("cents", offer.cents, SponsorKind.FIXED),
         ("percent", offer.percent, SponsorKind.PERCENT),

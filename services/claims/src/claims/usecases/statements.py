@@ -165,7 +165,7 @@ def _check_amc(statement: Statement) -> None:
 
 
 def require_holder(means: Means, statement: Statement, *, today: date) -> None:
-    """A child is covered on the rights of somebody, in whose name its claims are made (domain.md 2.1).
+    """A child is covered on the rights of somebody, in whose name its claims are made.
 
     Until the age of the pathway: from then on a person may be insured in their own right. The source gives
     no rule for when a holder has to be named; this one refuses nothing that an adult can state.
