@@ -1,4 +1,6 @@
-// Refusals are problems; 422, 500 and 503 may always come.
+// Refusals are problems; 422, 500 and 503 may always come. 304 is no refusal and has no body.
+const isRefusal = (code) => !code.startsWith("2") && code !== "304";
+
 export default (operation, _options, context) => {
   const found = [];
   const responses = operation.responses ?? {};
@@ -7,7 +9,7 @@ export default (operation, _options, context) => {
   }
   for (const [code, response] of Object.entries(responses)) {
     const media = Object.keys(response.content ?? {});
-    if (!code.startsWith("2") && (media.length !== 1 || media[0] !== "application/problem+json")) {
+    if (isRefusal(code) && (media.length !== 1 || media[0] !== "application/problem+json")) {
       found.push({
         message: `${operation.operationId} answers ${code} with ${media.join(", ") || "nothing"}`,
         path: [...context.path, "responses", code],
