@@ -91,4 +91,4 @@ async def test_an_api_serves_metrics_openapi_and_internal_routes_on_its_internal
         }
 
     assert public == {**dict.fromkeys(inside, 404), "v1/reasons": 200}
-    assert internal == {"metrics": 200, "openapi.json": 200, "v1/internal/rights": 401, "v1/reasons": 404}
+    assert internal == {"metrics": 200, "openapi.json": 200, "v1/internal/rights": 401, "v1/reasons": 200}

@@ -20,8 +20,8 @@ _EXAMPLES: Final = 6  # random cases of each operation and kind
 _DEEP_EXAMPLES: Final = 12
 _LINE: Final = 1000  # a body may be megabytes
 _REAL: Final = 0.75  # how often an id is one that exists
-# 413: data that is too long may be so long that the body is
-_REFUSALS: Final = [400, 401, 403, 404, 405, 409, 413, 415, 422, 428, 429]
+# 413, 414: data that is too long may be so long that the body or the URL is
+_REFUSALS: Final = [400, 401, 403, 404, 405, 409, 413, 414, 415, 422, 428, 429]
 _CONFIGURATION: Final = (
     'hooks = "tools.fuzz.rules"',
     "max-stream-events = 1",

@@ -263,7 +263,8 @@ class ServiceSettings(BaseSettings):
     http: HttpSettings = HttpSettings()
     """The API."""
     internal: HttpSettings = HttpSettings(port=9001)
-    """What an API process serves to operators and other services alone: metrics, OpenAPI, internal routes."""
+    """The port of an API process for operators and other services: it alone has metrics, OpenAPI and internal
+    routes."""
     edge: EdgeSettings = EdgeSettings()
     """What stands between the API and the internet."""
     ops: HttpSettings = HttpSettings(port=9000)

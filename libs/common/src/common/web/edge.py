@@ -36,8 +36,9 @@ _log: Final = logging.getLogger(__name__)
 class OnPort:
     """The app as one of its ports serves it.
 
-    `PUBLIC` has the API; `INTERNAL` has what operators and other services ask. Both have the health of the
-    process. Without this wrapper an app serves everything.
+    `PUBLIC` has the API and the health of the process. `INTERNAL` has these too: other services ask some
+    routes of the API, and also metrics, the OpenAPI document and internal routes. Without this wrapper an app
+    serves everything.
     """
 
     def __init__(self, app: ASGIApp, port: str) -> None:
@@ -179,7 +180,6 @@ class Guard:
 
     def __init__(self, inner: ASGIApp, service: str) -> None:
         self._inner = inner
-        self._health = f"/{service}/health/"
         self._internal = (f"/{service}/v1/internal/", f"/{service}/development/")
         self._operations = frozenset({f"/{service}/metrics", f"/{service}/openapi.json"})
 
@@ -207,13 +207,10 @@ class Guard:
             await answer(scope, receive, send)
 
     def _misplaced(self, scope: Scope) -> Problem | None:
-        port, path = scope.get("port"), scope["path"]
-        if port is None or path.startswith(self._health):
-            return None
-        internal = path in self._operations or path.startswith(self._internal)
-        if internal is (port == INTERNAL):
-            return None
-        return Problem(404, "not-found", HTTPStatus.NOT_FOUND.description)
+        path = scope["path"]
+        if scope.get("port") == PUBLIC and (path in self._operations or path.startswith(self._internal)):
+            return Problem(404, "not-found", HTTPStatus.NOT_FOUND.description)
+        return None
 
 
 def _unreadable(scope: Scope) -> Problem | None:

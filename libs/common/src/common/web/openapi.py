@@ -92,6 +92,7 @@ _REFUSALS: Final = {
     409: ("Conflict", "The state of things does not allow it"),
     412: ("PreconditionFailed", "It has changed since it was read"),
     413: ("ContentTooLarge", "The body is too large"),
+    414: ("UriTooLong", "The URL is too long"),
     415: ("UnsupportedMediaType", "Only application/json is taken"),
     422: ("UnprocessableContent", "The request does not fit its schema or the rules"),
     428: ("PreconditionRequired", "If-Match is missing"),
@@ -237,6 +238,8 @@ def _complete(operation: dict[str, Any], needed: set[Any]) -> None:
         operation["security"] = []
     if any(isinstance(each, RateLimit) for each in needed):
         codes |= {429}
+    if any(each["in"] == "query" for each in operation.get("parameters", ())):
+        codes |= {414}
     if "requestBody" in operation:
         codes |= {400, 413, 415}
     if idempotency.required_key in needed:

@@ -62,7 +62,7 @@ async def serve(
 ) -> None:
     """Serves until SIGTERM or SIGINT, or until `stop` is set by whoever else runs in this process.
 
-    With `internal`, metrics, the OpenAPI document and internal routes have that port to themselves.
+    With `internal`, metrics, the OpenAPI document and internal routes are served on that port alone.
     """
     told = stop or asyncio.Event()
     loop = asyncio.get_running_loop()
