@@ -265,7 +265,7 @@ def test_no_span_holds_an_id_a_code_or_personal_data(left: Left) -> None:
 
 def test_each_request_is_a_span_and_a_line_with_its_template_and_request_id(left: Left) -> None:
     spans = [dict(span.attributes or {}) for span in left.spans if span.kind is trace.SpanKind.SERVER]
-    lines = [line for line in left.lines if line["logger"] == "common.web.app"]
+    lines = [line for line in left.lines if line["logger"] == "common.web.edge"]
 
     assert len(spans) == len(lines)
     assert {span["request_id"] for span in spans} == {line["request_id"] for line in lines}

@@ -185,7 +185,8 @@ async def test_nothing_of_it_is_owed_or_claimed_in_the_reports(paying_world, cli
 
     ageing = (await client.get("/ageing", headers=SUPPORT)).json()["items"]
     url = f"/practitioners/{facts.practitioner_id}/statement"
-    period = {"from": STARTS.date().isoformat(), "to": STARTS.date().isoformat()}
+    day = STARTS.date()
+    period = {"from": day.isoformat(), "to": (day + timedelta(days=1)).isoformat()}
     statement = (await client.get(url, params=period, headers=PRACTITIONER)).json()
 
     assert ageing == []

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -234,7 +235,8 @@ async def test_a_statement_reads_as_often_for_three_consultations_as_for_one(
 ) -> None:
     first = Facts()
     url = f"/practitioners/{first.practitioner_id}/statement"
-    period = {"from": STARTS.date().isoformat(), "to": STARTS.date().isoformat()}
+    day = STARTS.date()
+    period = {"from": day.isoformat(), "to": (day + timedelta(days=1)).isoformat()}
     care = [first, *(Facts(practitioner_id=first.practitioner_id, biller_id=first.biller_id) for _ in "ab")]
     counts = []
     for facts in care:

@@ -485,7 +485,12 @@ async def test_a_preview_of_before_warns_whom_nobody_saw_in_person(client) -> No
 
 @pytest.mark.parametrize(
     ("care_on", "code"),
-    [("2015-01-01", "no-tariff"), ("9999-12-31", "no-tariff"), ("0001-04-02", "no-tariff")],
+    [
+        ("2015-01-01", "no-tariff"),
+        ("1800-01-01", "no-tariff"),
+        ("9999-12-31", "invalid-request"),
+        ("0001-04-02", "invalid-request"),
+    ],
 )
 async def test_a_refused_preview_names_the_field_and_the_rule(client, care_on, code) -> None:
     asked = {
