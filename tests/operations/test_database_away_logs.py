@@ -12,7 +12,15 @@ from support.services import answers, get
 AWAY_SECONDS = 8.0
 
 
-@pytest.mark.parametrize(("service", "role"), [("claims", "api"), ("booking", "worker")])
+@pytest.mark.parametrize(
+    ("service", "role"),
+    [
+        ("claims", "api"),
+        ("booking", "worker"),
+        ("booking", "api"),
+        ("documents", "api"),
+    ],
+)
 async def test_a_process_without_its_database_logs_a_few_lines(installed, own_broker, service, role) -> None:
     ours = await installed(
         service,

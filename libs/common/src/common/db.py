@@ -147,11 +147,12 @@ def direct_pool(settings: PostgresSettings, *, name: str, size: int) -> asyncpg.
     """Raw asyncpg for hot statements, to be entered with `async with`. JSON goes in and out as text.
 
     A connection goes back without RESET ALL, which costs a round trip: whoever takes one leaves no session
-    state behind (SET LOCAL and transaction-level locks only).
+    state behind (SET LOCAL and transaction-level locks only). Opens none yet: a database that is away at the
+    start is waited for.
     """
     return asyncpg.create_pool(
         **connecting.arguments(settings.url),
-        min_size=1,
+        min_size=0,
         max_size=size,
         timeout=_CONNECT_SECONDS,
         command_timeout=10,
