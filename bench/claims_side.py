@@ -21,7 +21,7 @@ from bench.ground import PARTITIONS, Ground, migrate
 from bench.report import CountsDiffer
 from claims.domain.asking import AmcDeclared
 from claims.domain.terms import Terms
-from claims.usecases.means import Means, means_of
+from claims.usecases.config import ClaimsConfig, config_of
 from claims.usecases.statements import AmcStatement, Statement, checked
 from common import vault
 from common.clock import wall
@@ -90,7 +90,7 @@ class Side:
     pool: Any
     producer: Any
     worker: Child
-    means: Means
+    config: ClaimsConfig
     practitioners: Sequence[UUID]
     numbers: Any = field(default_factory=count)
 
@@ -135,14 +135,16 @@ class Side:
         for _ in range(number):
             order = next(self.numbers)
             patient_id, key = uuid7(now), token_bytes(KEY_BYTES)
-            facts = checked(self.means, _stated(order), now=now)
+            facts = checked(self.config, _stated(order), now=now)
             amc = facts.pop("amc_number")
-            wrapped, master = self.means.keyring.wrap(key, owner=f"{patient_id}/erasable")
-            opened = vault.PatientKey(self.means.keyring, patient_id, key)
-            sealed = opened.seal(json.dumps(facts), field="coverage")
+            wrapped, master = self.config.keyring.wrap(key, owner=f"{patient_id}/erasable")
+            opened = vault.PatientKey(self.config.keyring, patient_id, key)
+            encrypted = opened.encrypt(json.dumps(facts), field="coverage")
             heads.append((patient_id, 1))
             keys.append((patient_id, "erasable", wrapped, master, now))
-            versions.append((patient_id, 1, now - _SINCE, patient_id, "yes", "general", amc, "none", sealed))
+            versions.append(
+                (patient_id, 1, now - _SINCE, patient_id, "yes", "general", amc, "none", encrypted)
+            )
             practitioner = self.practitioners[order % len(self.practitioners)]
             care.append(_Care(uuid4(), patient_id, practitioner, now - timedelta(hours=1)))
         await self._copy("coverage", heads, "patient_id version")
@@ -204,7 +206,7 @@ async def side(ground: Ground, name: str) -> AsyncIterator[Side]:
         stack.push_async_callback(worker.kill)
         await client.until_ready(operations, "/claims/health/ready", [worker])
         keys = KeySettings.model_validate(told["keys"])
-        yield Side(pool, producer, worker, means_of(keys, Terms()), practitioners)
+        yield Side(pool, producer, worker, config_of(keys, Terms()), practitioners)
     for each in (name, f"{name}-payers"):
         await ground.drop(each)
 

@@ -209,10 +209,10 @@ async def add_people(connection: Any, keyring: Keyring, people: Sequence[Account
         keys.append((person.patient_id, "erasable", wrapped, master, now))
         opened = vault.PatientKey(keyring, person.patient_id, key)
         identity = _identity(number)
-        born_on = opened.seal(identity.birth_date.isoformat(), field=BORN_ON)
-        sealed = opened.seal(identity.sealed_form(), field=IDENTITY)
+        born_on = opened.encrypt(identity.birth_date.isoformat(), field=BORN_ON)
+        encrypted = opened.encrypt(identity.to_json_text(), field=IDENTITY)
         hashed = keyring.blind_index(identity.search_form(), field=IDENTITY)
-        patients.append((person.patient_id, 1, 1, sealed, born_on, hashed, now))
+        patients.append((person.patient_id, 1, 1, encrypted, born_on, hashed, now))
     columns = ["id", "version", "revision", "identity", "born_on", "identity_hash", "created_at"]
     await connection.copy_records_to_table("patient", records=patients, columns=columns)
     columns = ["patient_id", "kind", "wrapped", "master_key", "created_at"]

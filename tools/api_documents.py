@@ -10,7 +10,7 @@ from typing import Any, Final
 from common.clock import Clock
 from common.settings import sample_key
 from common.wake import LocalWake
-from common.web.problem_catalogue import CATALOGUE, Known
+from common.web.problem_catalogue import CATALOGUE, CatalogueEntry
 from local.configuration import SERVICES, Addresses, Broker, Secrets, settings_of
 from local.examples import illustrate, operations
 
@@ -170,7 +170,7 @@ def _is_null(schema: Any) -> bool:
     return isinstance(schema, dict) and schema.get("type") == "null"
 
 
-def problems_page(catalogue: Mapping[str, Known]) -> str:
+def problems_page(catalogue: Mapping[str, CatalogueEntry]) -> str:
     """docs/errors.md: every problem, its titles, and what an app does about it."""
     lines = [
         "# Errors",

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from claims.api.app import create_app
 from claims.consumers import routes_of
 from claims.tasks import Resources, http_gateway, http_rights, start_polling, tasks
-from claims.usecases.means import Means
+from claims.usecases.config import ClaimsConfig
 from common.clock import Clock
 from common.db import Sessions
 from common.events.booking import PatientLinkedV1, PractitionerPublishedV1
@@ -63,7 +63,7 @@ class World:
     """Claims as the other services see it: facts go in, events come out, tasks run when told to."""
 
     sessions: Sessions
-    means: Means
+    config: ClaimsConfig
     clock: Clock
     routes: Routes
     resources: Any = None
@@ -89,8 +89,8 @@ class World:
 
 @pytest.fixture
 async def world(app: FastAPI, clock: Clock) -> World:
-    means = app.state.means
-    return World(app.state.sessions, means, clock, routes_of(means), Resources(means, _NoGateway()))
+    config = app.state.config
+    return World(app.state.sessions, config, clock, routes_of(config), Resources(config, _NoGateway()))
 
 
 class _NoGateway:
@@ -157,7 +157,7 @@ async def payers(books: str, clock: Clock) -> AsyncIterator[Payers]:
 async def paying_world(world: World, payers: Payers) -> AsyncIterator[World]:
     """The world with payers that answer."""
     gateway = http_gateway("http://payers/simulators/payers", GATEWAY_KEY, transport=payers.transport())
-    world.resources = Resources(world.means, gateway)
+    world.resources = Resources(world.config, gateway)
     await start_polling(world.sessions, now=world.clock.now())
     yield world
     await gateway.close()
@@ -167,12 +167,12 @@ async def paying_world(world: World, payers: Payers) -> AsyncIterator[World]:
 async def verifying_world(paying_world: World, payers: Payers, app: FastAPI) -> AsyncIterator[World]:
     """The world whose payers also tell rights: they are looked up before anything rests on them."""
     world = paying_world
-    terms = replace(world.means.terms, look_up_rights=True)
-    world.means = app.state.means = replace(world.means, terms=terms)
-    world.routes = routes_of(world.means)
+    terms = replace(world.config.terms, look_up_rights=True)
+    world.config = app.state.config = replace(world.config, terms=terms)
+    world.routes = routes_of(world.config)
     url = "http://payers/simulators/payers"
     rights = http_rights(url, GATEWAY_KEY, transport=payers.transport(), seconds=1)
-    world.resources = Resources(world.means, world.resources.gateway, rights)
+    world.resources = Resources(world.config, world.resources.gateway, rights)
     yield world
     await rights.close()
 

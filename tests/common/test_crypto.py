@@ -15,29 +15,29 @@ def ring(**overrides: Any) -> Keyring:
 
 
 def test_it_opens_with_its_key_and_its_place() -> None:
-    sealed = encrypt(KEY, b"text", bound_to=b"here")
+    encrypted = encrypt(KEY, b"text", bound_to=b"here")
 
-    assert decrypt(KEY, sealed, bound_to=b"here") == b"text"
-    assert encrypt(KEY, b"text", bound_to=b"here") != sealed
+    assert decrypt(KEY, encrypted, bound_to=b"here") == b"text"
+    assert encrypt(KEY, b"text", bound_to=b"here") != encrypted
 
 
 @pytest.mark.parametrize(
     ("key", "bound_to", "change"),
     [
-        (OTHER, b"here", lambda sealed: sealed),
-        (KEY, b"there", lambda sealed: sealed),
-        (KEY, b"here", lambda sealed: sealed[:-1] + bytes([sealed[-1] ^ 1])),
-        (KEY, b"here", lambda sealed: b"\x02" + sealed[1:]),
-        (KEY, b"here", lambda sealed: sealed[:5]),
+        (OTHER, b"here", lambda encrypted: encrypted),
+        (KEY, b"there", lambda encrypted: encrypted),
+        (KEY, b"here", lambda encrypted: encrypted[:-1] + bytes([encrypted[-1] ^ 1])),
+        (KEY, b"here", lambda encrypted: b"\x02" + encrypted[1:]),
+        (KEY, b"here", lambda encrypted: encrypted[:5]),
         (KEY, b"here", lambda _: b""),
     ],
     ids=["key", "place", "last byte", "version", "cut", "nothing"],
 )
 def test_any_other_key_place_or_byte_does_not_open_it(key, bound_to, change) -> None:
-    sealed = change(encrypt(KEY, b"text", bound_to=b"here"))
+    encrypted = change(encrypt(KEY, b"text", bound_to=b"here"))
 
     with pytest.raises(NotDecryptable):
-        decrypt(key, sealed, bound_to=bound_to)
+        decrypt(key, encrypted, bound_to=bound_to)
 
 
 def test_parts_that_join_to_the_same_text_are_told_apart() -> None:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapped
 from common.events.booking import PatientErasedV1
 from common.events.payment import HoldWaivedV1
 from common.messaging import history, outbox
-from common.messaging.tables import HistoryRow, OutboxRow, StreamRoot
+from common.messaging.tables import HistoryRow, OutboxRow, RootRow
 from common.transaction import Cause, notes_of
 from support.records import NOW
 
@@ -32,7 +32,7 @@ def wake() -> Woken:
     return Woken()
 
 
-class Root(StreamRoot):
+class Root(RootRow):
     id: Mapped[UUID]
 
     def __init__(self, root_id: UUID, version: int = 0) -> None:

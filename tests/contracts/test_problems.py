@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = {"common": ROOT / "libs/common/src/common"} | {
     service: ROOT / f"services/{service}/src/{service}" for service in SERVICES
 }
-WHERE_THE_CODE_IS = {"Problem": 1, "problem": 1, "_refused": 0, "CoverageImpossible": 0}
+WHERE_THE_CODE_IS = {"Problem": 1, "problem": 1, "_refused": 0, "CoverageRefused": 0}
 # Raised as what it is in the domain, answered as 400 to the card provider.
 ANSWERED_OTHERWISE = {"signature-invalid"}
 

@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from claims.usecases.means import Terms
+from claims.usecases.config import Terms
 from common.events.base import AppointmentFact
 from common.events.catalogue import CATALOGUE
 from common.events.topics import SERVICES, TOPICS

@@ -64,8 +64,8 @@ def test_coded_words_are_open_and_say_their_values_of_today(name, value) -> None
 
 
 def test_the_data_of_server_sent_events_has_a_schema() -> None:
-    stream = PLATFORM["paths"]["/booking/v1/appointments/{appointment_id}/events"]["get"]
-    told = stream["responses"]["200"]["content"]["text/event-stream"]["schema"]
+    root = PLATFORM["paths"]["/booking/v1/appointments/{appointment_id}/events"]["get"]
+    told = root["responses"]["200"]["content"]["text/event-stream"]["schema"]
 
     assert told["x-event-data"] == {"$ref": "#/components/schemas/AppointmentFactRead"}
     assert set(SCHEMAS["AppointmentFactRead"]["required"]) == {"id", "fact", "sequence", "about_id", "at"}

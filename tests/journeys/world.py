@@ -382,13 +382,13 @@ async def _opened(
     stack.push_async_callback(inner.close)
     gateway = Gateway(inner, between)
     wire = Wire(httpx.ASGITransport(provider), between)
-    means = apps["claims"].state.means
+    config = apps["claims"].state.config
     services = {
         "booking": (booking.consumers.routes, booking.tasks.tasks, None),
         "claims": (
-            claims.consumers.routes_of(means),
+            claims.consumers.routes_of(config),
             claims.tasks.tasks,
-            claims.tasks.Resources(means, gateway),
+            claims.tasks.Resources(config, gateway),
         ),
         "payment": (
             payment.consumers.routes,

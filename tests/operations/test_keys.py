@@ -29,7 +29,7 @@ async def test_a_rotation_wraps_every_key_and_the_old_master_key_may_go(
     patients = [uuid4() for _ in range(3)]
     async with sessions.begin() as session:
         sealed = [
-            await vault.seal(session, before, each, "fièvre", field="reason", now=NOW, kind="kept")
+            await vault.encrypt(session, before, each, "fièvre", field="reason", now=NOW, kind="kept")
             for each in patients
         ]
     prefix = f"{service.upper()}_KEYS__"
@@ -46,7 +46,7 @@ async def test_a_rotation_wraps_every_key_and_the_old_master_key_may_go(
     async with sessions() as session:
         names = set(await session.scalars(text("SELECT master_key FROM data_key")))
         opened = {
-            await vault.open(session, after, each, value, field="reason", kind="kept")
+            await vault.decrypt(session, after, each, value, field="reason", kind="kept")
             for each, value in zip(patients, sealed, strict=True)
         }
     assert (names, opened) == ({"second"}, {"fièvre"})
@@ -59,7 +59,7 @@ async def test_a_rotation_waits_until_every_running_process_knows_the_new_key(in
     first, index = (base64.b64decode(kept[f"payment.{name}"]) for name in ("master", "index"))
     before = Keyring(master={"first": first}, active="first", index=index, service="payment")
     async with sessions.begin() as session:
-        await vault.seal(session, before, uuid4(), "fièvre", field="reason", now=NOW)
+        await vault.encrypt(session, before, uuid4(), "fièvre", field="reason", now=NOW)
     new = {
         "PAYMENT_KEYS__MASTER__SECOND": base64.b64encode(secrets.token_bytes(32)).decode(),
         "PAYMENT_KEYS__ACTIVE": "second",

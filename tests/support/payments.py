@@ -26,7 +26,7 @@ from common.settings import KafkaSettings, KeySettings, PostgresSettings, Servic
 from common.wake import LocalWake
 from payment.api.app import create_app
 from payment.consumers import routes
-from payment.models import Base, CardRow, HoldRow, Stream
+from payment.models import AppointmentRoot, Base, CardRow, HoldRow
 from payment.settings import Settings
 from payment.tasks import Resources, open_resources, tasks
 from simulators.card_provider import create_app as create_provider
@@ -184,9 +184,9 @@ class Desk:
             for hold in await self.holds(about)
         ]
 
-    async def stream(self, about: "Visit") -> Stream:
+    async def root(self, about: "Visit") -> AppointmentRoot:
         async with self.sessions() as session:
-            return await session.get_one(Stream, about.id)
+            return await session.get_one(AppointmentRoot, about.id)
 
     async def open_tasks(self) -> list[str]:
         async with self.sessions() as session:

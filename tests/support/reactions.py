@@ -15,7 +15,7 @@ from booking.consumers import routes as booking_routes
 from booking.domain.lifecycle import Status
 from booking.models import Appointment
 from claims.consumers import routes_of as claims_routes_of
-from claims.usecases.means import means_of
+from claims.usecases.config import config_of
 from common.events.base import Event
 from common.events.catalogue import CATALOGUE
 from common.messaging.delivery import deliver
@@ -23,7 +23,7 @@ from common.messaging.records import Outcome
 from common.messaging.routes import Routes
 from documents.consumers import routes as documents_routes
 from payment.consumers import routes as payment_routes
-from payment.models import Stream as PaymentStream
+from payment.models import AppointmentRoot as PaymentStream
 from support.records import record
 from tools.event_documents import example
 
@@ -70,7 +70,7 @@ def readers(keys: Any, terms: Any) -> dict[str, Reader]:
     return {
         "booking": Reader(booking_routes, {status.value: () for status in Status}),
         "claims": Reader(
-            claims_routes_of(means_of(keys, terms)),
+            claims_routes_of(config_of(keys, terms)),
             {
                 "unknown": (),
                 "live": ("booking.appointment-requested",),

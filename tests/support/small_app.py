@@ -237,7 +237,7 @@ def small_app(
     *,
     verifier: Verifier,
     clock: Clock | None = None,
-    rights: Any = None,
+    permissions: Any = None,
     environment: Any = "development",
     **options: Any,
 ) -> FastAPI:
@@ -250,7 +250,7 @@ def small_app(
         sessions=sessions,  # type: ignore[arg-type]
         verifier=verifier,
         cursor_key=b"c" * 32,
-        rights=rights,
+        permissions=permissions,
         **options,
     )
     app.include_router(router)

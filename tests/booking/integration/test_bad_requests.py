@@ -282,10 +282,10 @@ async def test_people_do_not_read_what_is_between_services(client, booked) -> No
     identity = f"/internal/appointments/{booked['appointment']['id']}/identity"
 
     for who in (PATIENT, SUPPORT, ADMINISTRATOR):
-        rights = await client.get("/internal/rights", params={"subject": str(ACCOUNT)}, headers=who)
+        permissions = await client.get("/internal/rights", params={"subject": str(ACCOUNT)}, headers=who)
         read = await client.get(identity, params={"purpose": "curiosity"}, headers=who)
 
-        assert (rights.status_code, read.status_code) == (403, 403)
+        assert (permissions.status_code, read.status_code) == (403, 403)
 
 
 async def test_a_request_without_a_key_is_refused(client) -> None:

@@ -116,9 +116,9 @@ async def test_a_request_in_flight_refuses_a_second_one(
         await connection.execute("SELECT pg_advisory_xact_lock($1)", key.lock)
 
         with pytest.raises(idempotency.InFlight):
-            await requests.request(app.state.desk, wanted, key=key, now=NOW)
+            await requests.request(app.state.resources, wanted, key=key, now=NOW)
 
-    requested = await requests.request(app.state.desk, wanted, key=key, now=NOW)
+    requested = await requests.request(app.state.resources, wanted, key=key, now=NOW)
     assert requested.fields["id"] == requested.appointment_id
 
 

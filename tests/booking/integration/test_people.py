@@ -198,12 +198,12 @@ async def test_other_services_ask_who_may_see_whom(
         return found
 
     nobody, about = str(UUID(int=99)), {"patient_id": patient["id"]}
-    meeting = {"appointment_id": appointment["id"]}
+    participants = {"appointment_id": appointment["id"]}
     assert await allowed(subject=str(ACCOUNT), **about)
-    assert await allowed(subject=str(ACCOUNT), **about, **meeting)
-    assert await allowed(subject=nobody, rpps=RPPS, **meeting)
+    assert await allowed(subject=str(ACCOUNT), **about, **participants)
+    assert await allowed(subject=nobody, rpps=RPPS, **participants)
     assert not await allowed(subject=nobody, **about)
-    assert not await allowed(subject=nobody, rpps="10000000001", **meeting)
+    assert not await allowed(subject=nobody, rpps="10000000001", **participants)
     assert not await allowed(subject=str(ACCOUNT), appointment_id=str(uuid4()))
     assert not await allowed(subject=str(ACCOUNT))
 
@@ -418,7 +418,7 @@ async def test_a_person_is_known_however_their_letters_are_written(client, given
 
 async def test_a_person_kept_before_letters_were_folded_is_known(app, client, direct, given_patient) -> None:
     patient = await given_patient(birth_name="Œuvray", consent=False)
-    former = app.state.desk.keyring.blind_index("œuvray|camille anne|1985-05-14", field=IDENTITY)
+    former = app.state.resources.keyring.blind_index("œuvray|camille anne|1985-05-14", field=IDENTITY)
     await direct.execute("UPDATE patient SET identity_hash = $1 WHERE id = $2", former, UUID(patient["id"]))
     body = {
         "relation": "other",

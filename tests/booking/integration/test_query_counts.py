@@ -49,9 +49,11 @@ async def test_a_request_is_two_round_trips(
 ) -> None:
     [offer, *_] = await given_offers(await given_practitioner())
     patient = await given_patient()
-    desk = app.state.desk
-    counted = Counted(desk.direct)
-    app.state.desk = type(desk)(counted, desk.sessions, desk.keyring, desk.wake, desk.decide_within)
+    resources = app.state.resources
+    counted = Counted(resources.direct)
+    app.state.resources = type(resources)(
+        counted, resources.sessions, resources.keyring, resources.wake, resources.decide_within
+    )
 
     with statements() as seen:
         answer = await request_time(offer, patient)
@@ -67,7 +69,7 @@ async def test_a_move_reads_the_birth_date_with_the_appointment(
     patient = await given_patient()
     appointment = (await request_time(one, patient)).json()
     await direct.execute("UPDATE appointment SET status = 'confirmed'")
-    app.state.desk.keyring.opened.forget((UUID(patient["id"]), "erasable"))
+    app.state.resources.keyring.opened.forget((UUID(patient["id"]), "erasable"))
 
     with statements() as seen:
         answer = await client.post(

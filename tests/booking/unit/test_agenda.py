@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from booking.domain.agenda import (
-    AgendaInvalid,
+    AgendaRefused,
     ExceptionKind,
     Rule,
     Span,
@@ -143,7 +143,7 @@ def test_an_opening_adds_slots() -> None:
     ],
 )
 def test_an_impossible_agenda_is_refused_and_the_entry_named(rules, exceptions, where) -> None:
-    with pytest.raises(AgendaInvalid) as refused:
+    with pytest.raises(AgendaRefused) as refused:
         check(rules, exceptions)
 
     assert str(refused.value).startswith(where)

@@ -2,7 +2,7 @@ from datetime import date
 
 import pytest
 
-from booking.domain.reasons import REASONS, Emergency, ReasonUnknown
+from booking.domain.reasons import REASONS, Emergency, ReasonNotFound
 
 TODAY = date(2026, 6, 1)
 RED_FLAGS = {
@@ -37,7 +37,7 @@ def test_every_reason_has_both_languages_and_its_source() -> None:
 
 def test_a_reason_of_another_day_or_of_no_day_is_unknown() -> None:
     assert REASONS.accept("fever", on=TODAY).code == "fever"
-    with pytest.raises(ReasonUnknown):
+    with pytest.raises(ReasonNotFound):
         REASONS.accept("fever", on=date(2018, 9, 14))
-    with pytest.raises(ReasonUnknown):
+    with pytest.raises(ReasonNotFound):
         REASONS.accept("boredom", on=TODAY)

@@ -50,7 +50,7 @@ async def given_ready(world, given_coverage, count: int) -> list[Facts]:
 
 
 def served_by(world, gateway: Any) -> None:
-    world.resources = type(world.resources)(world.means, gateway)
+    world.resources = type(world.resources)(world.config, gateway)
 
 
 async def states(world) -> dict[UUID, tuple[str, int]]:
@@ -132,7 +132,7 @@ async def test_the_claim_at_fault_goes_on_paper_and_its_money_is_taken(world, cl
     await world.work(rounds=2)
     assert (await states(world))[bad.appointment_id] == ("paper-fallback", 1)  # never sent again
     paid = await payment(world, leg)
-    await import_lines(world.sessions, world.means, [paid], now=world.clock.now())
+    await import_lines(world.sessions, world.config, [paid], now=world.clock.now())
     assert (await states(world))[bad.appointment_id] == ("paid", 1)
 
 

@@ -369,7 +369,7 @@ async def test_a_return_that_comes_again_changes_nothing(
     for item in (*reversed(page.items), *page.items, *page.items):
         async with paying_world.sessions.begin() as session:
             again = await returns.import_returns(
-                session, paying_world.means, [item], now=paying_world.clock.now()
+                session, paying_world.config, [item], now=paying_world.clock.now()
             )
         assert again == [None]
 
@@ -397,7 +397,7 @@ async def test_a_polled_line_that_comes_again_with_other_content_is_logged_by_it
             assert after == page.cursor
             return replace(page, items=[*same, replace(paid, amount_cents=Cents(1000))], more=False)
 
-    paying_world.resources = type(paying_world.resources)(paying_world.means, Revising())
+    paying_world.resources = type(paying_world.resources)(paying_world.config, Revising())
     paying_world.clock.shift += timedelta(days=1)
     with caplog.at_level("WARNING", logger="claims.tasks"):
         await paying_world.work()
@@ -451,10 +451,10 @@ async def given_sent_leg(world, given_coverage, facts) -> tuple[Leg, Submission]
     await world.hear(facts.requested(), facts.completed())
     async with world.sessions.begin() as session:
         leg = (await session.scalars(select(Leg))).one()
-        gathered = await batches.gather(session, world.means, leg.id, now=world.clock.now())
+        gathered = await batches.gather(session, world.config, leg.id, now=world.clock.now())
         assert gathered is not None
     async with world.sessions.begin() as session:
-        await batches.mark_sent(session, world.means, gathered.batch_id, now=world.clock.now())
+        await batches.mark_sent(session, world.config, gathered.batch_id, now=world.clock.now())
     async with world.sessions() as session:
         return (await session.scalars(select(Leg))).one(), (await session.scalars(select(Submission))).one()
 
@@ -470,7 +470,7 @@ async def imported(world, *items: PayerReturn) -> list[LineState | None]:
     states = []
     for item in items:
         async with world.sessions.begin() as session:
-            states += await returns.import_returns(session, world.means, [item], now=world.clock.now())
+            states += await returns.import_returns(session, world.config, [item], now=world.clock.now())
     return states
 
 
@@ -553,7 +553,7 @@ async def test_a_worker_that_died_after_sending_claims_once(
                 raise GatewayAway
             return await gateway.returns(after=after)
 
-    paying_world.resources = type(paying_world.resources)(paying_world.means, Dying())
+    paying_world.resources = type(paying_world.resources)(paying_world.config, Dying())
     await paying_world.work(rounds=2)  # the payment may be there before we know that we have sent
     paying_world.clock.shift += timedelta(minutes=1)
     await paying_world.work(rounds=3)
@@ -674,7 +674,7 @@ async def test_care_is_dated_where_the_practitioner_works(
         act = (await session.scalars(select(CareAct))).one()
         quotes = (await session.scalars(select(Quote).order_by(Quote.revision))).all()
         asked = await pricing.inputs_again(
-            session, world.means, quotes[-1], owner=facts.patient_id, kept=False
+            session, world.config, quotes[-1], owner=facts.patient_id, kept=False
         )
     assert (act.care_on.isoformat(), asked.care_on.isoformat()) == (care_on, care_on)
 

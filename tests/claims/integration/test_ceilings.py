@@ -121,8 +121,8 @@ async def test_an_offer_for_a_specialty_that_nobody_has_is_refused(client) -> No
 async def test_twelve_sessions_a_year_with_partner_psychologists_are_reimbursed(
     world, client, given_coverage
 ) -> None:
-    world.means = replace(world.means, policy=Policy(partner_psychologist=True))
-    world.routes = routes_of(world.means)
+    world.config = replace(world.config, policy=Policy(partner_psychologist=True))
+    world.routes = routes_of(world.config)
     care = care_of_one_patient(13, **PSYCHOLOGIST)
     await given_coverage(care[0], **COVERED)
 

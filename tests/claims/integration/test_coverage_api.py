@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select, text
 
 from claims.models import CoverageVersion
-from claims.usecases import sealing
+from claims.usecases import encryption
 from common.events.booking import PatientErasedV1
 from common.vault import DataErased
 from common.web.tables import AccessLogRow
@@ -173,8 +173,8 @@ async def test_numbers_are_sealed_in_the_database_and_found_by_their_hash(
     for secret in secrets:
         assert secret not in dump
         assert secret.encode().hex() not in dump
-    assert rows[0].sealed != rows[1].sealed
-    assert rows[0].nir_index == rows[1].nir_index == world.means.keyring.blind_index(NIR, field="nir")
+    assert rows[0].encrypted != rows[1].encrypted
+    assert rows[0].nir_index == rows[1].nir_index == world.config.keyring.blind_index(NIR, field="nir")
 
 
 AME = {"kind": "ame", "from": "2030-01-01", "to": None}
@@ -228,10 +228,12 @@ async def test_what_was_sealed_before_typed_numbers_were_kept_is_still_read(
     before = (await client.get(url, headers=PATIENT)).json()
     async with sessions.begin() as session:
         row = (await session.scalars(select(CoverageVersion))).one()
-        owner = (session, world.means, facts.patient_id)
-        sealed = await sealing.unseal(*owner, row.sealed, field="coverage")
-        del sealed["typed"]
-        row.sealed = await sealing.seal(*owner, sealed, field="coverage", now=world.clock.now())
+        owner = (session, world.config, facts.patient_id)
+        encrypted = await encryption.decrypt_json(*owner, row.encrypted, field="coverage")
+        del encrypted["typed"]
+        row.encrypted = await encryption.encrypt_json(
+            *owner, encrypted, field="coverage", now=world.clock.now()
+        )
 
     answer = await client.get(url, headers=PATIENT)
 
@@ -249,7 +251,9 @@ async def _every_column(session) -> str:
 
 
 async def _typed(session, world, row) -> dict[str, str]:
-    facts = await sealing.unseal(session, world.means, row.patient_id, row.sealed, field="coverage")
+    facts = await encryption.decrypt_json(
+        session, world.config, row.patient_id, row.encrypted, field="coverage"
+    )
     return facts["typed"]
 
 
@@ -279,10 +283,12 @@ async def test_what_was_sealed_before_anybody_was_asked_says_no_exemption(
     await given_coverage(facts, **COVERED)
     async with sessions.begin() as session:
         row = (await session.scalars(select(CoverageVersion))).one()
-        owner = (session, world.means, facts.patient_id)
-        sealed = await sealing.unseal(*owner, row.sealed, field="coverage")
-        del sealed["contribution_exempt"]
-        row.sealed = await sealing.seal(*owner, sealed, field="coverage", now=world.clock.now())
+        owner = (session, world.config, facts.patient_id)
+        encrypted = await encryption.decrypt_json(*owner, row.encrypted, field="coverage")
+        del encrypted["contribution_exempt"]
+        row.encrypted = await encryption.encrypt_json(
+            *owner, encrypted, field="coverage", now=world.clock.now()
+        )
 
     answer = await client.get(f"/patients/{facts.patient_id}/coverage", headers=PATIENT)
 

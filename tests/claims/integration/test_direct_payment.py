@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from claims.domain.calendar import end_of
 from claims.domain.returns import ReturnKind
-from claims.models import Balance, EarlyFact, Leg, ReturnLine, Status, Stream, Submission
+from claims.models import AppointmentRoot, Balance, EarlyFact, Leg, ReturnLine, Status, Submission
 from claims.usecases import returns
 from claims.usecases.returns_files import import_lines
 from common.events.payment import BalanceChargedV1
@@ -113,9 +113,9 @@ async def test_what_a_late_cancellation_costs_leaves_no_fact_waiting(world, give
     await world.hear(facts.requested(), told.pop(first), *told.values())
 
     async with world.sessions() as session:
-        stream = (await session.scalars(select(Stream))).one()
+        root = (await session.scalars(select(AppointmentRoot))).one()
         assert (await session.scalars(select(EarlyFact))).all() == []
-    assert (stream.status, stream.facts_wait) == (Status.ENDED, False)
+    assert (root.status, root.facts_wait) == (Status.ENDED, False)
 
 
 async def test_a_part_that_the_provider_captured_by_itself_counts(
@@ -225,7 +225,7 @@ async def test_money_for_a_sheet_is_refused(paying_world, client, given_coverage
         ).all()
     money = returned(leg, submission, kind, return_id=UUID(int=9), amount_cents=leg.amount_cents)
 
-    await import_lines(paying_world.sessions, paying_world.means, [money], now=paying_world.clock.now())
+    await import_lines(paying_world.sessions, paying_world.config, [money], now=paying_world.clock.now())
 
     async with paying_world.sessions() as session:
         line = (await session.scalars(select(ReturnLine).where(ReturnLine.return_id == UUID(int=9)))).one()

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import select
 
 from claims.models import CareAct, CoverageVersion, Preview, Quote
-from claims.usecases import sealing
+from claims.usecases import encryption
 from common.events.booking import PatientErasedV1
 from common.vault import DataErased
 from common.web.tables import DataKeyRow
@@ -43,11 +43,20 @@ async def test_keys_and_hashes_are_destroyed_and_only_the_care_act_stays_readabl
         [preview] = await session.scalars(select(Preview))
         care_act = (await session.scalars(select(CareAct))).one()
         with pytest.raises(DataErased):
-            await sealing.unseal(
-                session, world.means, facts.patient_id, versions[facts.patient_id].sealed, field="coverage"
+            await encryption.decrypt_json(
+                session,
+                world.config,
+                facts.patient_id,
+                versions[facts.patient_id].encrypted,
+                field="coverage",
             )
-        kept = await sealing.unseal(
-            session, world.means, facts.patient_id, care_act.insured_sealed, field="insured-person", kept=True
+        kept = await encryption.decrypt_json(
+            session,
+            world.config,
+            facts.patient_id,
+            care_act.insured_encrypted,
+            field="insured-person",
+            kept=True,
         )
     assert keys == {
         (facts.patient_id, "kept"),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from claims.models import Balance, CareAct, EarlyFact, Leg, Quote, Stream
+from claims.models import AppointmentRoot, Balance, CareAct, EarlyFact, Leg, Quote
 from common.messaging.delivery import deliver_batch
 from common.messaging.records import APPLIED, Ending, Outcome, ignored, waiting
 from common.messaging.tables import DeadLetterRow
@@ -23,18 +23,18 @@ async def books(world) -> dict[str, Any]:
     async with world.sessions() as session:
         assert (await session.scalars(select(DeadLetterRow))).all() == []
         assert (await session.scalars(select(EarlyFact))).all() == []
-        [stream] = await session.scalars(select(Stream))
+        [root] = await session.scalars(select(AppointmentRoot))
         quotes = (await session.scalars(select(Quote).order_by(Quote.revision))).all()
         acts = (await session.scalars(select(CareAct))).all()
         legs = (await session.scalars(select(Leg).order_by(Leg.payer_kind))).all()
         balances = (await session.scalars(select(Balance))).all()
     return {
-        "stream": (stream.status, stream.revision, stream.schedule_no, stream.version),
+        "stream": (root.status, root.revision, root.schedule_no, root.version),
         "quotes": [(each.revision, each.state, each.advance_cents) for each in quotes],
         "acts": [(each.revision, each.advance_cents, each.coverage_version) for each in acts],
         "legs": [(each.payer, each.amount_cents, each.state, each.invoice_no) for each in legs],
         "balances": [(each.reason, each.amount_cents, each.state) for each in balances],
-        "published": await world.published(stream.id),
+        "published": await world.published(root.id),
     }
 
 

@@ -69,9 +69,9 @@ async def given_sent(world, given_coverage, count: int) -> list[tuple[Leg, Submi
         await world.hear(facts.requested(), facts.completed())
     async with world.sessions.begin() as session:
         leg = (await session.scalars(select(Leg).where(Leg.biller_id == first.biller_id))).first()
-        gathered = await batches.gather(session, world.means, leg.id, now=world.clock.now())
+        gathered = await batches.gather(session, world.config, leg.id, now=world.clock.now())
     async with world.sessions.begin() as session:
-        await batches.mark_sent(session, world.means, gathered.batch_id, now=world.clock.now())
+        await batches.mark_sent(session, world.config, gathered.batch_id, now=world.clock.now())
     async with world.sessions() as session:
         query = select(Leg, Submission).join(Submission, Submission.leg_id == Leg.id)
         rows = await session.execute(query.where(Leg.biller_id == first.biller_id))
@@ -87,7 +87,7 @@ async def test_a_payment_takes_as_many_statements_beside_many_claims_as_beside_o
         with statements() as seen:
             async with world.sessions.begin() as session:
                 lines = [paid(count, leg, submission)]
-                await returns.import_returns(session, world.means, lines, now=world.clock.now())
+                await returns.import_returns(session, world.config, lines, now=world.clock.now())
         counts.append(len(seen))
 
     assert counts[0] == counts[1] <= PAYMENT
@@ -113,7 +113,7 @@ async def test_lines_of_a_return_take_as_many_statements_together_as_one_alone(
         lines = [paid(number, *each) for number, each in enumerate(sent, start=10 * count)]
         with statements() as seen:
             async with world.sessions.begin() as session:
-                states = await returns.import_returns(session, world.means, lines, now=world.clock.now())
+                states = await returns.import_returns(session, world.config, lines, now=world.clock.now())
         assert states == [LineState.APPLIED] * count
         counts.append(len(seen))
 
@@ -126,7 +126,7 @@ async def test_only_lines_that_came_before_are_looked_up_and_all_in_one_statemen
     sent = await given_sent(world, given_coverage, 3)
     lines = [paid(number, *each) for number, each in enumerate(sent, start=1)]
     async with world.sessions.begin() as session:
-        states = await returns.import_returns(session, world.means, lines, now=world.clock.now())
+        states = await returns.import_returns(session, world.config, lines, now=world.clock.now())
     again = [replace(each, amount_cents=Cents(1)) for each in lines[:2]]
 
     with statements() as new:
@@ -153,10 +153,10 @@ async def test_a_batch_of_claims_is_gathered_and_sent_in_as_many_statements_as_o
             leg = legs_of_biller.first()
         with statements() as gathering:
             async with world.sessions.begin() as session:
-                gathered = await batches.gather(session, world.means, leg.id, now=world.clock.now())
+                gathered = await batches.gather(session, world.config, leg.id, now=world.clock.now())
         with statements() as sending:
             async with world.sessions.begin() as session:
-                await batches.mark_sent(session, world.means, gathered.batch_id, now=world.clock.now())
+                await batches.mark_sent(session, world.config, gathered.batch_id, now=world.clock.now())
         assert len(gathered.file.claims) == count
         counts.append((len(gathering), len(sending)))
 

@@ -9,7 +9,7 @@ import pytest
 from claims import store
 from claims.domain.ages import AGE_GROUPS
 from claims.domain.situation import age_on
-from claims.models import Practitioner, Stream
+from claims.models import AppointmentRoot, Practitioner
 from claims.settings import ClaimsRetention
 from claims.store import PURGES
 from claims.usecases import pricing
@@ -182,13 +182,13 @@ async def test_a_move_is_quoted_at_the_age_of_the_new_day(
     names = ("advance_cents", "deferred_deductions_cents", "sheet_mode")
     assert [tuple(quote[name] for name in names) for quote in published] == amounts
     async with world.sessions() as session:
-        stream = await session.get_one(Stream, facts.appointment_id)
+        root = await session.get_one(AppointmentRoot, facts.appointment_id)
         quotes = await store.list_quotes(session, facts.appointment_id)
         asked = [
-            await pricing.inputs_again(session, world.means, each, owner=facts.patient_id, kept=False)
+            await pricing.inputs_again(session, world.config, each, owner=facts.patient_id, kept=False)
             for each in quotes
         ]
-    assert {name: stream.request[name] for name in since} == since
+    assert {name: root.request[name] for name in since} == since
     for inputs, told in zip(asked, (before, since), strict=True):
         first, last = AGE_GROUPS[told["age_group"]]
         assert first <= age_on(inputs.born_on, inputs.care_on) <= (last or 120)
@@ -204,8 +204,8 @@ async def test_a_move_that_says_nothing_of_the_ages_leaves_them(world, given_cov
     quotes = [quote for _, quote in await world.published(facts.appointment_id)]
     assert [each["advance_cents"] for each in quotes] == [900, 900]
     async with world.sessions() as session:
-        stream = await session.get_one(Stream, facts.appointment_id)
-    assert stream.request["age_group"] == "3-to-5"
+        root = await session.get_one(AppointmentRoot, facts.appointment_id)
+    assert root.request["age_group"] == "3-to-5"
 
 
 async def test_what_nobody_was_asked_is_not_kept_of_a_request(world) -> None:
@@ -215,8 +215,8 @@ async def test_what_nobody_was_asked_is_not_kept_of_a_request(world) -> None:
     await world.hear(facts.requested())
 
     async with world.sessions() as session:
-        stream = await session.get_one(Stream, facts.appointment_id)
-    assert not {"age_group", "seen_in_person", "overrun_qualifier"} & stream.request.keys()
+        root = await session.get_one(AppointmentRoot, facts.appointment_id)
+    assert not {"age_group", "seen_in_person", "overrun_qualifier"} & root.request.keys()
 
 
 @pytest.mark.parametrize("qualifier", ["DE", "DP"])

@@ -14,7 +14,7 @@ from claims.domain.asking import AmcDeclared
 from claims.domain.leg import State
 from claims.models import Batch, Leg, Quote
 from claims.usecases import batches, coverage
-from claims.usecases.means import Means, Terms, means_of
+from claims.usecases.config import ClaimsConfig, Terms, config_of
 from claims.usecases.statements import Statement
 from common.clock import Clock
 from common.db import Sessions
@@ -47,25 +47,25 @@ async def real(committed: URL) -> AsyncIterator[Sessions]:
 
 
 @pytest.fixture
-def means(committed: URL) -> Means:
-    return means_of(settings_for(committed).keys, Terms(gather_for=timedelta()))
+def config(committed: URL) -> ClaimsConfig:
+    return config_of(settings_for(committed).keys, Terms(gather_for=timedelta()))
 
 
-async def state_coverage(sessions: Sessions, means: Means, facts: Facts) -> None:
+async def state_coverage(sessions: Sessions, config: ClaimsConfig, facts: Facts) -> None:
     async with sessions.begin() as session:
         head = await store.lock_coverage(session, facts.patient_id)
         await coverage.put_coverage(
-            session, means, facts.patient_id, STATED, head=head, stated_by=ACCOUNT, now=NOW
+            session, config, facts.patient_id, STATED, head=head, stated_by=ACCOUNT, now=NOW
         )
 
 
-async def test_a_coverage_stated_while_the_request_is_priced_is_never_missed(real, means) -> None:
-    routes = routes_of(means)
+async def test_a_coverage_stated_while_the_request_is_priced_is_never_missed(real, config) -> None:
+    routes = routes_of(config)
     many = [Facts() for _ in range(8)]
 
     await asyncio.gather(
         *(deliver(facts.requested(), routes, real, now=NOW) for facts in many),
-        *(state_coverage(real, means, facts) for facts in many),
+        *(state_coverage(real, config, facts) for facts in many),
     )
 
     async with real() as session:
@@ -75,17 +75,17 @@ async def test_a_coverage_stated_while_the_request_is_priced_is_never_missed(rea
             assert quote.coverage_version == 1 or again is not None
 
 
-async def test_versions_stated_at_once_are_numbered_without_a_gap(real, means) -> None:
+async def test_versions_stated_at_once_are_numbered_without_a_gap(real, config) -> None:
     facts = Facts()
 
-    await asyncio.gather(*(state_coverage(real, means, facts) for _ in range(5)))
+    await asyncio.gather(*(state_coverage(real, config, facts) for _ in range(5)))
 
     async with real() as session:
         assert (await store.lock_coverage(session, facts.patient_id)).version == 5
 
 
-async def test_one_record_delivered_five_times_at_once_is_applied_once(real, means) -> None:
-    routes, facts = routes_of(means), Facts()
+async def test_one_record_delivered_five_times_at_once_is_applied_once(real, config) -> None:
+    routes, facts = routes_of(config), Facts()
 
     outcomes = await asyncio.gather(*(deliver(facts.requested(), routes, real, now=NOW) for _ in range(5)))
 
@@ -95,11 +95,11 @@ async def test_one_record_delivered_five_times_at_once_is_applied_once(real, mea
         assert await session.scalar(select(func.count()).select_from(Quote)) == 1
 
 
-async def test_workers_that_gather_at_once_never_take_a_claim_twice(real, means) -> None:
-    routes, first = routes_of(means), Facts()
+async def test_workers_that_gather_at_once_never_take_a_claim_twice(real, config) -> None:
+    routes, first = routes_of(config), Facts()
     many = [first, *(Facts(biller_id=first.biller_id) for _ in range(5))]
     for facts in many:
-        await state_coverage(real, means, facts)
+        await state_coverage(real, config, facts)
         for each in (facts.requested(), facts.completed()):
             await deliver(each, routes, real, now=Clock(read=lambda: NOW).now())
     async with real() as session:
@@ -107,7 +107,7 @@ async def test_workers_that_gather_at_once_never_take_a_claim_twice(real, means)
 
     async def gather(leg_id) -> list[str]:
         async with real.begin() as session:
-            gathered = await batches.gather(session, means, leg_id, now=NOW)
+            gathered = await batches.gather(session, config, leg_id, now=NOW)
         return [claim.invoice_no for claim in gathered.file.claims] if gathered else []
 
     taken = await asyncio.gather(*(gather(leg_id) for leg_id in waiting))

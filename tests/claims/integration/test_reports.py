@@ -176,9 +176,9 @@ async def test_a_charge_that_failed_is_shown_and_the_balance_stays_open(
     paying_world, payers, client, given_coverage
 ) -> None:
     facts = Facts()
-    terms = paying_world.means.terms
+    terms = paying_world.config.terms
     object.__setattr__(terms, "collect_balances", True)
-    paying_world.routes = routes_of(paying_world.means)
+    paying_world.routes = routes_of(paying_world.config)
     await given_coverage(facts, **COVERED, amc=CONTRACTED)
     await payers.script(payer="amc", behaviour="reject")
     await paying_world.hear(facts.requested(), facts.completed())

@@ -46,9 +46,9 @@ async def given_sent(world, given_coverage, count: int = 1) -> list[tuple[Leg, S
         await world.hear(facts.requested(), facts.completed())
     async with world.sessions.begin() as session:
         leg = (await session.scalars(select(Leg).order_by(Leg.invoice_no))).first()
-        gathered = await batches.gather(session, world.means, leg.id, now=world.clock.now())
+        gathered = await batches.gather(session, world.config, leg.id, now=world.clock.now())
     async with world.sessions.begin() as session:
-        await batches.mark_sent(session, world.means, gathered.batch_id, now=world.clock.now())
+        await batches.mark_sent(session, world.config, gathered.batch_id, now=world.clock.now())
     async with world.sessions() as session:
         query = select(Leg, Submission).join(Submission, Submission.leg_id == Leg.id)
         return [tuple(row) for row in (await session.execute(query.order_by(Leg.invoice_no))).all()]
@@ -92,15 +92,15 @@ async def given_sent_to_both(world, given_coverage) -> dict[str, list[tuple[Leg,
         await world.hear(facts.requested(), facts.completed())
     async with world.sessions.begin() as session:
         for leg in await session.scalars(select(Leg)):
-            leg.released = True
+            leg.free_to_leave = True
     sent = {}
     for payer in (FUND, AMC):
         query = select(Leg).where(Leg.payer == payer).order_by(Leg.invoice_no)
         async with world.sessions.begin() as session:
             leg = (await session.scalars(query)).first()
-            gathered = await batches.gather(session, world.means, leg.id, now=world.clock.now())
+            gathered = await batches.gather(session, world.config, leg.id, now=world.clock.now())
         async with world.sessions.begin() as session:
-            await batches.mark_sent(session, world.means, gathered.batch_id, now=world.clock.now())
+            await batches.mark_sent(session, world.config, gathered.batch_id, now=world.clock.now())
         async with world.sessions() as session:
             both = select(Leg, Submission).join(Submission, Submission.leg_id == Leg.id)
             rows = await session.execute(both.where(Leg.payer == payer).order_by(Leg.invoice_no))
@@ -416,7 +416,7 @@ async def test_a_line_that_fails_leaves_those_beside_it_alone(world, given_cover
     after_it = line(3, ReturnKind.PAYMENT, sent[1], amount_cents=Cents(1750))
 
     with pytest.raises(DBAPIError):
-        await import_lines(world.sessions, world.means, [fine, impossible, after_it], now=world.clock.now())
+        await import_lines(world.sessions, world.config, [fine, impossible, after_it], now=world.clock.now())
 
     assert [(kind, cents) for _, kind, cents in await ledger_of(world)] == [("payment", 1750)] * 2
 

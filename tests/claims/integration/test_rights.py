@@ -73,7 +73,7 @@ async def test_open_rights_are_kept_sealed_with_their_period_and_shown(
     async with verifying_world.sessions() as session:
         stored = (await session.scalars(select(RightsAnswer))).all()
     assert len(stored) == 2
-    assert all(b"exemptions" not in each.sealed for each in stored)
+    assert all(b"exemptions" not in each.encrypted for each in stored)
 
 
 @pytest.mark.parametrize(
@@ -314,7 +314,7 @@ async def test_rights_that_change_the_advance_move_no_money_and_are_left_to_supp
     verifying_world, payers, client, given_coverage, before, after, stated, advance
 ) -> None:
     facts, etag = await given_failing_at_the_visit(verifying_world, payers, given_coverage, amc=before)
-    parked = [each[:2] for each in await legs_of(client, facts)]
+    awaiting_rights = [each[:2] for each in await legs_of(client, facts)]
     told = await verifying_world.published(facts.appointment_id)
     await payers.script_rights(behaviour="open")
 
@@ -324,7 +324,7 @@ async def test_rights_that_change_the_advance_move_no_money_and_are_left_to_supp
     await verifying_world.work(rounds=4)
 
     url = f"/appointments/{facts.appointment_id}"
-    assert await legs_of(client, facts) == [(*each, "rights-pending") for each in parked]
+    assert await legs_of(client, facts) == [(*each, "rights-pending") for each in awaiting_rights]
     assert await verifying_world.published(facts.appointment_id) == told
     story = (await client.get(f"{url}/story", headers=SUPPORT)).json()["items"]
     seen = [
@@ -333,7 +333,7 @@ async def test_rights_that_change_the_advance_move_no_money_and_are_left_to_supp
         if each["reason"] == "price-with-rights-differs"
     ]
     assert seen[0] == ("care-act", None, "not-priced-again", advance)
-    assert set(seen[1:]) == {("leg", payer, "rights-pending", cents) for payer, cents in parked}
+    assert set(seen[1:]) == {("leg", payer, "rights-pending", cents) for payer, cents in awaiting_rights}
     ageing = (await client.get("/ageing", headers=SUPPORT)).json()["items"]
     assert {each["payer"]: each["owed_cents"] for each in ageing}["amo:general"] == 1750
     care_act = (await client.get(f"{url}/care-act", headers=PATIENT)).json()

@@ -82,12 +82,12 @@ async def test_a_fee_above_the_tariff_is_mended_by_its_qualifier(world, client, 
 
 async def test_corrected_tables_price_what_the_old_ones_refused(world, given_coverage, tmp_path) -> None:
     facts = await given_unpriced(world, given_coverage, acts=("TCZ",))
-    await unpriced.plan_after_new_tables(world.sessions, world.means, now=world.clock.now())
+    await unpriced.plan_after_new_tables(world.sessions, world.config, now=world.clock.now())
     assert not [each for each in await world.work() if each.kind == "price-unpriced"]
 
-    world.means = replace(world.means, tables=_tables_with_act("TCZ", tmp_path))
-    world.routes, world.resources = routes_of(world.means), Resources(world.means, None)
-    await unpriced.plan_after_new_tables(world.sessions, world.means, now=world.clock.now())
+    world.config = replace(world.config, tables=_tables_with_act("TCZ", tmp_path))
+    world.routes, world.resources = routes_of(world.config), Resources(world.config, None)
+    await unpriced.plan_after_new_tables(world.sessions, world.config, now=world.clock.now())
     await world.work()
 
     kinds = [kind for kind, _ in await world.published(facts.appointment_id)]
@@ -136,7 +136,7 @@ async def test_support_asks_for_a_price_again_and_is_told_why_there_is_none(
     url = f"/appointments/{facts.appointment_id}/unpriced-care/pricing"
 
     refused = await client.post(url, headers=keyed(SUPPORT))
-    object.__setattr__(world.means, "tables", _tables_with_act("TCZ", tmp_path))
+    object.__setattr__(world.config, "tables", _tables_with_act("TCZ", tmp_path))
     priced = await client.post(url, headers=keyed(SUPPORT))
 
     assert (refused.status_code, refused.json()["type"]) == (422, "urn:problem:no-tariff")

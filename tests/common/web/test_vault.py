@@ -31,56 +31,56 @@ async def real(committed) -> AsyncIterator[Sessions]:
     await engine.dispose()
 
 
-async def sealed_by(sessions, keyring: Keyring, **options: Any) -> bytes:
+async def encrypted_by(sessions, keyring: Keyring, **options: Any) -> bytes:
     async with sessions.begin() as session:
-        return await vault.seal(session, keyring, PATIENT, "secret", field="nir", now=NOW, **options)
+        return await vault.encrypt(session, keyring, PATIENT, "secret", field="nir", now=NOW, **options)
 
 
-async def opened_by(sessions, keyring: Keyring, sealed: bytes, **options: Any) -> str:
+async def opened_by(sessions, keyring: Keyring, encrypted: bytes, **options: Any) -> str:
     async with sessions() as session:
         values = {"patient_id": PATIENT, "field": "nir"} | options
         patient_id = values.pop("patient_id")
-        return await vault.open(session, keyring, patient_id, sealed, **values)
+        return await vault.decrypt(session, keyring, patient_id, encrypted, **values)
 
 
 async def test_what_is_sealed_opens_for_this_service_patient_and_field_only(sessions) -> None:
-    sealed = await sealed_by(sessions, ring())
+    encrypted = await encrypted_by(sessions, ring())
     async with sessions.begin() as session:
-        await vault.seal(session, ring(), OTHER, "else", field="nir", now=NOW)
+        await vault.encrypt(session, ring(), OTHER, "else", field="nir", now=NOW)
 
-    assert await opened_by(sessions, ring(), sealed) == "secret"
-    assert b"secret" not in sealed
+    assert await opened_by(sessions, ring(), encrypted) == "secret"
+    assert b"secret" not in encrypted
     for keyring, options in (
         (ring(), {"patient_id": OTHER}),
         (ring(), {"field": "phone"}),
         (ring(service="booking"), {}),
     ):
         with pytest.raises(NotDecryptable):
-            await opened_by(sessions, keyring, sealed, **options)
+            await opened_by(sessions, keyring, encrypted, **options)
 
 
 async def test_two_at_once_make_one_key(real) -> None:
-    sealed = await asyncio.gather(*(sealed_by(real, ring()) for _ in range(5)))
+    encrypted = await asyncio.gather(*(encrypted_by(real, ring()) for _ in range(5)))
 
     async with real() as session:
         assert len((await session.scalars(select(DataKeyRow))).all()) == 1
-    assert [await opened_by(real, ring(), each) for each in sealed] == ["secret"] * 5
+    assert [await opened_by(real, ring(), each) for each in encrypted] == ["secret"] * 5
 
 
 async def test_a_key_that_was_rolled_back_is_not_used_again(real) -> None:
     keyring = ring()
     async with real() as session:
-        await vault.seal(session, keyring, PATIENT, "lost", field="nir", now=NOW)
-        await vault.seal(session, keyring, PATIENT, "lost too", field="nir", now=NOW)
+        await vault.encrypt(session, keyring, PATIENT, "lost", field="nir", now=NOW)
+        await vault.encrypt(session, keyring, PATIENT, "lost too", field="nir", now=NOW)
         await session.rollback()
 
-    sealed = await sealed_by(real, keyring)
+    encrypted = await encrypted_by(real, keyring)
 
-    assert await opened_by(real, ring(), sealed) == "secret"
+    assert await opened_by(real, ring(), encrypted) == "secret"
 
 
 async def test_keys_of_many_are_read_at_once(sessions) -> None:
-    sealed = await sealed_by(sessions, ring())
+    encrypted = await encrypted_by(sessions, ring())
     keyring = ring()
     async with sessions.begin() as session:
         await vault.read_keys(session, keyring, [PATIENT, OTHER])
@@ -91,8 +91,8 @@ async def test_keys_of_many_are_read_at_once(sessions) -> None:
 
         connection = (await session.connection()).sync_connection
         event.listen(connection, "before_cursor_execute", remember)
-        assert await vault.open(session, keyring, PATIENT, sealed, field="nir") == "secret"
-        made = [await vault.seal(session, keyring, OTHER, text, field="nir", now=NOW) for text in "ab"]
+        assert await vault.decrypt(session, keyring, PATIENT, encrypted, field="nir") == "secret"
+        made = [await vault.encrypt(session, keyring, OTHER, text, field="nir", now=NOW) for text in "ab"]
         event.remove(connection, "before_cursor_execute", remember)
 
     assert statements == ["INSERT"]  # the key of who had none
@@ -104,16 +104,16 @@ async def test_a_key_that_a_savepoint_took_back_is_not_used_again(real) -> None:
     async with real.begin() as session:
         await vault.read_keys(session, keyring, [PATIENT])
         savepoint = await session.begin_nested()
-        await vault.seal(session, keyring, PATIENT, "lost", field="nir", now=NOW)
+        await vault.encrypt(session, keyring, PATIENT, "lost", field="nir", now=NOW)
         await savepoint.rollback()
-        sealed = await vault.seal(session, keyring, PATIENT, "secret", field="nir", now=NOW)
+        encrypted = await vault.encrypt(session, keyring, PATIENT, "secret", field="nir", now=NOW)
 
-    assert await opened_by(real, ring(), sealed) == "secret"
+    assert await opened_by(real, ring(), encrypted) == "secret"
 
 
 async def test_destroying_the_key_erases_and_leaves_what_the_law_keeps(sessions) -> None:
     keyring = ring()
-    erased, kept = await sealed_by(sessions, keyring), await sealed_by(sessions, keyring, kind="kept")
+    erased, kept = await encrypted_by(sessions, keyring), await encrypted_by(sessions, keyring, kind="kept")
     await opened_by(sessions, keyring, erased)
 
     async with sessions.begin() as session:
@@ -126,26 +126,26 @@ async def test_destroying_the_key_erases_and_leaves_what_the_law_keeps(sessions)
 
 async def test_an_opened_key_is_remembered_for_a_minute(sessions, monkeypatch) -> None:
     keyring = ring()
-    sealed = await sealed_by(sessions, keyring)
-    await opened_by(sessions, keyring, sealed)
+    encrypted = await encrypted_by(sessions, keyring)
+    await opened_by(sessions, keyring, encrypted)
     async with sessions.begin() as session:
         await vault.destroy(session, PATIENT)  # in another process
 
-    assert await opened_by(sessions, keyring, sealed) == "secret"
+    assert await opened_by(sessions, keyring, encrypted) == "secret"
     monkeypatch.setattr("common.crypto.monotonic", lambda: float("inf"))
     with pytest.raises(DataErased):
-        await opened_by(sessions, keyring, sealed)
+        await opened_by(sessions, keyring, encrypted)
 
 
 async def test_rotation_wraps_anew_in_batches_and_the_old_master_key_may_go(sessions) -> None:
-    sealed = await sealed_by(sessions, ring())
+    encrypted = await encrypted_by(sessions, ring())
     async with sessions.begin() as session:
-        await vault.seal(session, ring(), OTHER, "else", field="nir", now=NOW)
-        await vault.seal(session, ring("second"), UUID(int=3), "new", field="nir", now=NOW)
+        await vault.encrypt(session, ring(), OTHER, "else", field="nir", now=NOW)
+        await vault.encrypt(session, ring("second"), UUID(int=3), "new", field="nir", now=NOW)
 
     async with sessions.begin() as session:
         turns = [await vault.rotate(session, ring("second"), batch=1) for _ in range(3)]
 
     assert turns == [1, 1, 0]
     left = ring("second", master={"second": MASTER["second"]})
-    assert await opened_by(sessions, left, sealed) == "secret"
+    assert await opened_by(sessions, left, encrypted) == "secret"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from common.messaging.records import Ending
-from documents.models import Stream
+from documents.models import AppointmentRoot
 from support.documents import PATIENT, Facts
 
 
@@ -88,7 +88,7 @@ async def test_a_receipt_states_all_that_was_captured_in_parts(world, client) ->
     await world.work()
 
     async with world.sessions() as session:
-        visit = await session.get_one(Stream, facts.appointment_id)
+        visit = await session.get_one(AppointmentRoot, facts.appointment_id)
     assert visit.paid_cents == 750
     assert [each["status"] for each in await _documents(client, facts)] == ["issued"]
 

@@ -21,7 +21,9 @@ async def test_the_erasable_key_is_destroyed_and_the_record_stays_sealed_for_the
     await world.work()
     keyring = app.state.keyring
     async with world.sessions.begin() as session:
-        await vault.seal(session, keyring, facts.patient_id, "camille@example.test", field="email", now=NOW)
+        await vault.encrypt(
+            session, keyring, facts.patient_id, "camille@example.test", field="email", now=NOW
+        )
 
     await world.hear(facts.erased(), facts.erased())
 

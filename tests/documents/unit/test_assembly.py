@@ -7,7 +7,7 @@ import pytest
 
 from common.money import Cents
 from documents.domain.assembly import (
-    InsuredUnknown,
+    InsuredNotFound,
     SignerDiffers,
     acts_of,
     billed,
@@ -107,7 +107,7 @@ def test_what_the_card_did_not_give_is_outstanding_and_not_paid() -> None:
 def test_an_insurers_document_needs_a_number_and_a_care_sheet_does_not() -> None:
     nobody = KnownInsured(nir=None)
 
-    with pytest.raises(InsuredUnknown):
+    with pytest.raises(InsuredNotFound):
         _billed("TP", known=nobody)
     sheet = _billed("PAPER", known=nobody)
     assert isinstance(sheet, CareSheet)

@@ -317,7 +317,7 @@ async def test_a_capture_and_its_refund_by_the_provider_before_the_visit_is_a_ba
     await desk.hear(visit.priced(2500))
     await desk.settle_down()
 
-    assert (await desk.stream(visit)).short_cents == 2500
+    assert (await desk.root(visit)).short_cents == 2500
     assert await desk.facts(visit) == ["hold-placed", "refund-made", "captured", "short"]
     assert await desk.ledger_difference() == 0
     totals = (await check(desk))["totals"]

@@ -92,7 +92,7 @@ async def by_the_provider(desk: Desk, visit: Visit, act: str) -> bool:
 async def play(
     desk: Desk,
     visit: Visit,
-    streams: Sequence[Sequence[Record]],
+    roots: Sequence[Sequence[Record]],
     seed: int,
     *,
     act: str | None = None,
@@ -111,7 +111,7 @@ async def play(
         muted=not webhooks,
     )
     done = False
-    left = [list(stream) for stream in streams]
+    left = [list(root) for root in roots]
     heard: list[Record] = []
     while any(left):
         for _ in range(random.randint(0, 2)):
@@ -119,7 +119,7 @@ async def play(
         if heard and random.random() < 0.3:
             await desk.take(random.choice(heard))
         else:
-            heard.append(random.choice([stream for stream in left if stream]).pop(0))
+            heard.append(random.choice([root for root in left if root]).pop(0))
             await desk.take(heard[-1])
         if act is not None and not done and random.random() < 0.6:
             done = await by_the_provider(desk, visit, act)
@@ -141,12 +141,12 @@ async def test_a_visit_that_takes_place_ends_in_the_same_cents(desk: Desk, journ
     card, claims, booking, amounts, short = JOURNEYS[journey]
     visit = Visit()
     await desk.save(visit.account, card)
-    streams = [records(desk, visit, claims), records(desk, visit, booking)]
+    roots = [records(desk, visit, claims), records(desk, visit, booking)]
 
-    await play(desk, visit, streams, seed)
+    await play(desk, visit, roots, seed)
 
     assert await desk.amounts(visit) == amounts
-    assert (await desk.stream(visit)).short_cents == short
+    assert (await desk.root(visit)).short_cents == short
     facts = await desk.facts(visit)
     assert (facts.count("captured"), facts.count("short")) == (len(amounts), int(short > 0))
     assert await desk.ledger_difference() == 0
@@ -158,9 +158,9 @@ async def test_an_appointment_that_ends_leaves_nothing_held(desk: Desk, journey:
     card, claims, booking = ENDS[journey]
     visit = Visit()
     await desk.save(visit.account, card)
-    streams = [records(desk, visit, claims), records(desk, visit, booking)]
+    roots = [records(desk, visit, claims), records(desk, visit, booking)]
 
-    await play(desk, visit, streams, seed)
+    await play(desk, visit, roots, seed)
 
     holds = await desk.holds(visit)
     assert not [hold for hold in holds if hold.status in LIVE]
@@ -197,9 +197,9 @@ async def test_what_the_provider_does_by_itself_ends_in_the_same_cents(
     claims, booking, due = BY_ITSELF[act]
     visit = Visit()
     await desk.save(visit.account)
-    streams = [records(desk, visit, claims), records(desk, visit, booking)]
+    roots = [records(desk, visit, claims), records(desk, visit, booking)]
 
-    done = await play(desk, visit, streams, seed, act=act, webhooks=webhooks)
+    done = await play(desk, visit, roots, seed, act=act, webhooks=webhooks)
     for _ in range(2):
         async with desk.sessions.begin() as session:
             tasks.add(session, "compare-with-provider", "all", due_at=desk.now, again=True)
@@ -211,7 +211,7 @@ async def test_what_the_provider_does_by_itself_ends_in_the_same_cents(
     facts = await desk.facts(visit)
     given_back = sum(hold.refunded_cents for hold in holds)
     by_provider = [each for each in await desk.bodies(visit, "refund-made") if each["origin"] == "provider"]
-    owed = (await desk.stream(visit)).short_cents
+    owed = (await desk.root(visit)).short_cents
     kept = sum(hold.captured_cents for hold in holds) - given_back
     assert kept + sum(each["refunded_cents"] for each in by_provider) + owed == due
     assert len(by_provider) == int(done and act.startswith("refund"))
@@ -290,7 +290,7 @@ async def test_the_highest_revision_wins(desk: Desk) -> None:
     outcomes = [await desk.take(each) for each in (second, first)]
 
     assert outcomes == [APPLIED, ignored("older-revision")]
-    assert (await desk.stream(visit)).advance_cents == 0
+    assert (await desk.root(visit)).advance_cents == 0
 
 
 async def test_a_price_is_final_once(desk: Desk) -> None:

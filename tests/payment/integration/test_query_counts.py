@@ -17,9 +17,9 @@ async def statements_of_a_lock(sessions: Any, appointment_id: Any) -> list[str]:
     async with sessions.begin() as session:
         connection = (await session.connection()).sync_connection
         event.listen(connection, "before_cursor_execute", remember)
-        stream = await store.lock_stream(session, appointment_id)
+        root = await store.lock_root(session, appointment_id)
         event.remove(connection, "before_cursor_execute", remember)
-    assert stream.id == appointment_id
+    assert root.id == appointment_id
     return seen
 
 

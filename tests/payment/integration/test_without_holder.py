@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import update
 
 from payment.domain.holds import HoldStatus
-from payment.models import CardRow, Stream
+from payment.models import AppointmentRoot, CardRow
 from simulators import card_provider_by_itself as by_itself
 from support.payments import (
     ASKS_OFF_SESSION,
@@ -145,7 +145,9 @@ async def test_a_hold_of_another_account_is_not_placed(desk: Desk) -> None:
     desk.wire.down = 1
     await desk.work()  # the attempt is decided, and the provider is away
     async with desk.sessions.begin() as session:
-        await session.execute(update(Stream).where(Stream.id == visit.id).values(account_id=uuid4()))
+        await session.execute(
+            update(AppointmentRoot).where(AppointmentRoot.id == visit.id).values(account_id=uuid4())
+        )
     desk.wait(5 * timedelta(seconds=1))
     await desk.settle_down()
 

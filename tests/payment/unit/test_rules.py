@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from common.money import Cents
 from payment.domain import ledger
 from payment.domain.ledger import Account, Entry
-from payment.domain.mandates import Mandate, MandateTextUnknown, objection, text_of
+from payment.domain.mandates import Mandate, MandateTextNotFound, objection, text_of
 from payment.domain.provider import AnswerUnreadable, ProviderRefund, payment_of, setup_of
 from payment.domain.signatures import SignatureInvalid, verify
 from support.records import NOW
@@ -83,7 +83,7 @@ def test_which_later_charge_a_mandate_covers(
 
 def test_a_mandate_names_a_published_text() -> None:
     assert text_of("2026-01").reason == "patient-balance"
-    with pytest.raises(MandateTextUnknown):
+    with pytest.raises(MandateTextNotFound):
         text_of("1999-01")
 
 

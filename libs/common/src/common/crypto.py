@@ -28,11 +28,11 @@ def encrypt(key: bytes, plaintext: bytes, *, bound_to: bytes) -> bytes:
     return _VERSION + nonce + AESGCM(key).encrypt(nonce, plaintext, bound_to)
 
 
-def decrypt(key: bytes, sealed: bytes, *, bound_to: bytes) -> bytes:
+def decrypt(key: bytes, encrypted: bytes, *, bound_to: bytes) -> bytes:
     """Raises NotDecryptable."""
-    if sealed[:1] != _VERSION or len(sealed) < 1 + _NONCE_BYTES:
+    if encrypted[:1] != _VERSION or len(encrypted) < 1 + _NONCE_BYTES:
         raise NotDecryptable
-    nonce, ciphertext = sealed[1 : 1 + _NONCE_BYTES], sealed[1 + _NONCE_BYTES :]
+    nonce, ciphertext = encrypted[1 : 1 + _NONCE_BYTES], encrypted[1 + _NONCE_BYTES :]
     try:
         return AESGCM(key).decrypt(nonce, ciphertext, bound_to)
     except InvalidTag:

@@ -224,7 +224,7 @@ def tracer_provider(service: str, processor: SpanProcessor) -> TracerProvider:
 
 
 # For every `FastAPI(telemetry=...)`: it would export the path and the query of each request, with the ids and
-# codes in them. The spans of requests are made by `common.web.app.Edge`.
+# codes in them. The spans of requests are made by `common.web.edge.Edge`.
 FASTAPI_OFF: Final[TelemetryConfig] = {
     "tracing": False,
     "metrics": False,

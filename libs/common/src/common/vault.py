@@ -1,4 +1,4 @@
-"""Seals a patient's data with a key of their own; without that key's row nobody ever reads them again."""
+"""Encrypts a patient's data with a key of their own; without that key's row nobody ever reads them again."""
 
 import base64
 import secrets
@@ -46,14 +46,14 @@ class PatientKey:
     patient_id: UUID
     key: bytes = field(repr=False)
 
-    def seal(self, plaintext: str, *, field: str) -> bytes:
+    def encrypt(self, plaintext: str, *, field: str) -> bytes:
         bound_to = _bound(self.keyring, self.patient_id, field)
         return crypto.encrypt(self.key, plaintext.encode(), bound_to=bound_to)
 
-    def open(self, sealed: bytes, *, field: str) -> str:
+    def decrypt(self, encrypted: bytes, *, field: str) -> str:
         """Raises crypto.NotDecryptable."""
         bound_to = _bound(self.keyring, self.patient_id, field)
-        return crypto.decrypt(self.key, sealed, bound_to=bound_to).decode()
+        return crypto.decrypt(self.key, encrypted, bound_to=bound_to).decode()
 
 
 def patient_key(
@@ -67,7 +67,7 @@ def patient_key(
     return PatientKey(keyring, patient_id, key)
 
 
-async def seal(
+async def encrypt(
     session: AsyncSession,
     keyring: Keyring,
     patient_id: UUID,
@@ -87,11 +87,11 @@ async def seal(
     return crypto.encrypt(key, plaintext.encode(), bound_to=_bound(keyring, patient_id, field))
 
 
-async def open(  # noqa: A001 - the opposite of seal
+async def decrypt(
     session: AsyncSession,
     keyring: Keyring,
     patient_id: UUID,
-    sealed: bytes,
+    encrypted: bytes,
     *,
     field: str,
     kind: Kind = "erasable",
@@ -100,13 +100,13 @@ async def open(  # noqa: A001 - the opposite of seal
     key = await _find(session, keyring, patient_id, kind)
     if key is None:
         raise DataErased("these data were erased")
-    return crypto.decrypt(key, sealed, bound_to=_bound(keyring, patient_id, field)).decode()
+    return crypto.decrypt(key, encrypted, bound_to=_bound(keyring, patient_id, field)).decode()
 
 
 async def read_keys(
     session: AsyncSession, keyring: Keyring, patient_ids: Iterable[UUID], *, kind: Kind = "erasable"
 ) -> None:
-    """Reads the keys of many at once: `seal` and `open` ask for none of them in this transaction."""
+    """Reads the keys of many at once: `encrypt` and `decrypt` ask for none of them in this transaction."""
     wanted = {each for each in patient_ids if keyring.opened.get((each, kind)) is None}
     if not wanted:
         return

@@ -23,7 +23,7 @@ from booking.domain.agenda import ExceptionKind, Mode
 from booking.domain.cancellation import Party, StrikeKind
 from booking.domain.lifecycle import Status
 from common.db import COLUMN_TYPES, new_metadata
-from common.messaging.tables import StreamRoot
+from common.messaging.tables import RootRow
 from common.money import Cents
 
 # The statuses of domain.lifecycle.LIVE, as the exclusion constraint and the queries beside it say them.
@@ -38,7 +38,7 @@ class Base(DeclarativeBase):
     type_annotation_map = COLUMN_TYPES
 
 
-class Practitioner(StreamRoot, Base):
+class Practitioner(RootRow, Base):
     """Everything here is public but the billing number. `version` numbers the events and is the ETag."""
 
     __tablename__ = "practitioner"
@@ -157,8 +157,8 @@ class Offer(Base):
     taken_by: Mapped[UUID | None]
 
 
-class Patient(StreamRoot, Base):
-    """A person who is cared for. Who they are is sealed under their own key; erasing destroys that key."""
+class Patient(RootRow, Base):
+    """A person who is cared for. Who they are is encrypted under their own key; erasing destroys that key."""
 
     __tablename__ = "patient"
     __table_args__ = (Index(None, "identity_hash"), UniqueConstraint("no"))
@@ -206,7 +206,7 @@ class Consent(Base):
     given_at: Mapped[datetime]
 
 
-class Appointment(StreamRoot, Base):
+class Appointment(RootRow, Base):
     __tablename__ = "appointment"
     __table_args__ = (
         CheckConstraint("starts_at < ends_at", name="starts_before_it_ends"),
@@ -245,7 +245,7 @@ class Appointment(StreamRoot, Base):
     requested_at: Mapped[datetime]
     consent_id: Mapped[UUID]
     preview_id: Mapped[UUID | None]
-    reason: Mapped[bytes | None]  # sealed with the patient's key; never in an event
+    reason: Mapped[bytes | None]  # encrypted with the patient's key; never in an event
     pathway: Mapped[str]
     territory: Mapped[str]
     exemption_related: Mapped[bool]

@@ -450,8 +450,8 @@ async def get_appointment(
     return seen
 
 
-class SealedBirth(NamedTuple):
-    """A patient's sealed date of birth, with the row of data_key that opens it."""
+class EncryptedBirth(NamedTuple):
+    """A patient's encrypted date of birth, with the row of data_key that opens it."""
 
     born_on: bytes
     wrapped: bytes
@@ -461,7 +461,7 @@ class SealedBirth(NamedTuple):
 class ToMove(NamedTuple):
     appointment: Appointment
     party: Party  # as whom the caller moves it
-    birth: SealedBirth | None  # none: the patient was erased
+    birth: EncryptedBirth | None  # none: the patient was erased
     time_zone: str  # of the practitioner by now
 
 
@@ -484,7 +484,7 @@ async def get_appointment_to_move(session: AsyncSession, appointment_id: UUID, *
         raise AppointmentNotFound("no such appointment")
     if row.born_on is None or row.wrapped is None:
         return ToMove(row.Appointment, _party(row), None, row.time_zone)
-    birth = SealedBirth(row.born_on, row.wrapped, row.master_key)
+    birth = EncryptedBirth(row.born_on, row.wrapped, row.master_key)
     return ToMove(row.Appointment, _party(row), birth, row.time_zone)
 
 

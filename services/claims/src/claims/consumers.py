@@ -6,8 +6,8 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from claims.usecases import ahead, balances, care, coverage, legs, practitioners, quotes, sheets
+from claims.usecases.config import ClaimsConfig
 from claims.usecases.early import take_early_facts
-from claims.usecases.means import Means
 from common.events.base import Event
 from common.events.booking import (
     AppointmentAbandonedV1,
@@ -30,36 +30,36 @@ from common.events.envelope import Meta
 from common.events.payment import BalanceChargedV1, BalanceChargeFailedV1, CapturedV1, ShortV1
 from common.messaging.records import APPLIED, Outcome, ignored
 from common.messaging.routes import Routes
-from common.web import rights
+from common.web import permissions
 
 
-def routes_of(means: Means) -> Routes:
-    """What claims reads; `means` is what the use cases work with."""
+def routes_of(config: ClaimsConfig) -> Routes:
+    """What claims reads; `config` is what the use cases work with."""
     routes = Routes()
 
     @routes.prepares
     async def prepare(session: AsyncSession, events: Sequence[Event]) -> None:
-        await ahead.prepare(session, means, events)
+        await ahead.prepare(session, config, events)
 
     @routes.concludes
     async def conclude(session: AsyncSession, now: datetime) -> None:
-        await legs.open_planned(session, means, now=now)
+        await legs.open_planned(session, config, now=now)
 
-    _read_appointments(routes, means)
+    _read_appointments(routes, config)
     _read_ends(routes)
-    _read_people(routes, means)
-    _read_payments(routes, means)
+    _read_people(routes, config)
+    _read_payments(routes, config)
     return routes
 
 
-def _read_appointments(routes: Routes, means: Means) -> None:
+def _read_appointments(routes: Routes, config: ClaimsConfig) -> None:
     @routes.on(AppointmentRequestedV1)
     async def on_appointment_requested(
         session: AsyncSession, event: AppointmentRequestedV1, meta: Meta, now: datetime
     ) -> Outcome:
         with session.no_autoflush:  # one UPDATE of the root instead of one per query
-            await rights.learn(session, event)
-            outcome = await quotes.take_request(session, means, event, meta, now=now)
+            await permissions.learn(session, event)
+            outcome = await quotes.take_request(session, config, event, meta, now=now)
         await _catch_up(routes, session, event, now)
         return outcome
 
@@ -67,21 +67,21 @@ def _read_appointments(routes: Routes, means: Means) -> None:
     async def on_appointment_confirmed(
         session: AsyncSession, event: AppointmentConfirmedV1, _: Meta, __: datetime
     ) -> Outcome:
-        await rights.learn(session, event)
+        await permissions.learn(session, event)
         return ignored("changes-no-price")
 
     @routes.on(AppointmentMovedV1)
     async def on_appointment_moved(
         session: AsyncSession, event: AppointmentMovedV1, meta: Meta, now: datetime
     ) -> Outcome:
-        await rights.learn(session, event)
-        return await quotes.take_move(session, means, event, meta, now=now)
+        await permissions.learn(session, event)
+        return await quotes.take_move(session, config, event, meta, now=now)
 
     @routes.on(ConsultationStartedV1)
     async def on_consultation_started(
         session: AsyncSession, event: ConsultationStartedV1, meta: Meta, _: datetime
     ) -> Outcome:
-        await rights.learn(session, event)
+        await permissions.learn(session, event)
         return await quotes.take_start(session, event, meta)
 
     @routes.on(ConsultationCompletedV1)
@@ -89,8 +89,8 @@ def _read_appointments(routes: Routes, means: Means) -> None:
         session: AsyncSession, event: ConsultationCompletedV1, meta: Meta, now: datetime
     ) -> Outcome:
         with session.no_autoflush:
-            await rights.learn(session, event)
-            outcome = await care.take_completion(session, means, event, meta, now=now)
+            await permissions.learn(session, event)
+            outcome = await care.take_completion(session, config, event, meta, now=now)
         if outcome is APPLIED:
             await _catch_up(routes, session, event, now)
         return outcome
@@ -98,7 +98,7 @@ def _read_appointments(routes: Routes, means: Means) -> None:
 
 def _read_ends(routes: Routes) -> None:
     async def end(session: AsyncSession, event: BookingFact, meta: Meta, now: datetime) -> Outcome:
-        await rights.learn(session, event)
+        await permissions.learn(session, event)
         outcome = await quotes.take_end(session, event, meta, now=now)
         if outcome is APPLIED:  # what a late cancellation cost may have been captured before it was heard of
             await _catch_up(routes, session, event, now)
@@ -129,9 +129,9 @@ def _read_ends(routes: Routes) -> None:
         return await end(session, event, meta, now)
 
 
-def _read_people(routes: Routes, means: Means) -> None:
+def _read_people(routes: Routes, config: ClaimsConfig) -> None:
     async def learn(session: AsyncSession, event: Event) -> Outcome:
-        await rights.learn(session, event)
+        await permissions.learn(session, event)
         return APPLIED
 
     @routes.on(PractitionerPublishedV1)
@@ -164,18 +164,18 @@ def _read_people(routes: Routes, means: Means) -> None:
     async def on_patient_erased(
         session: AsyncSession, event: PatientErasedV1, _: Meta, __: datetime
     ) -> Outcome:
-        await coverage.erase(session, means, event.patient_id)
+        await coverage.erase(session, config, event.patient_id)
         return await learn(session, event)
 
 
-def _read_payments(routes: Routes, means: Means) -> None:
+def _read_payments(routes: Routes, config: ClaimsConfig) -> None:
     @routes.on(CapturedV1)
     async def on_captured(session: AsyncSession, event: CapturedV1, meta: Meta, now: datetime) -> Outcome:
-        return await sheets.take_capture(session, means, event, meta, now=now)
+        return await sheets.take_capture(session, config, event, meta, now=now)
 
     @routes.on(ShortV1)
     async def on_short(session: AsyncSession, event: ShortV1, meta: Meta, now: datetime) -> Outcome:
-        return await balances.take_short(session, means, event, meta, now=now)
+        return await balances.take_short(session, config, event, meta, now=now)
 
     @routes.on(BalanceChargedV1)
     async def on_balance_charged(
@@ -183,7 +183,7 @@ def _read_payments(routes: Routes, means: Means) -> None:
     ) -> Outcome:
         outcome = await balances.take_charge(session, event, meta, now=now)
         if outcome is APPLIED:
-            await sheets.take_rest(session, means, event.appointment_id, now=now)
+            await sheets.take_rest(session, config, event.appointment_id, now=now)
         return outcome
 
     @routes.on(BalanceChargeFailedV1)

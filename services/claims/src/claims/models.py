@@ -21,7 +21,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from claims.domain.leg import State
 from common.db import COLUMN_TYPES, new_metadata
-from common.messaging.tables import StreamRoot
+from common.messaging.tables import RootRow
 from common.money import Cents
 
 
@@ -64,7 +64,7 @@ class LineState(StrEnum):
 
 
 class PricedColumns:
-    """A price with what it takes to compute it again: sealed inputs, policy, tables, engine, instant."""
+    """A price with what it takes to compute it again: encrypted inputs, policy, tables, engine, instant."""
 
     fee_cents: Mapped[Cents]
     base_cents: Mapped[Cents]
@@ -81,7 +81,9 @@ class PricedColumns:
     policy: Mapped[dict[str, Any]]
     known_at: Mapped[datetime]
     inputs_index: Mapped[bytes]  # keyed hash: tells whether anything that counts has changed
-    sealed: Mapped[bytes]  # inputs and result: trace and explanations tell about the illness
+    encrypted: Mapped[bytes] = mapped_column(
+        "sealed", key="encrypted"
+    )  # inputs and result: trace and explanations tell about the illness
 
 
 class Coverage(Base):
@@ -109,7 +111,9 @@ class CoverageVersion(Base):
     amc_number: Mapped[str | None]
     amc_declared: Mapped[str]
     sponsor_offer_id: Mapped[UUID | None] = mapped_column(ForeignKey("sponsor_offer.id"))
-    sealed: Mapped[bytes]  # numbers, birth date, holder and exemptions
+    encrypted: Mapped[bytes] = mapped_column(
+        "sealed", key="encrypted"
+    )  # numbers, birth date, holder and exemptions
     nir_index: Mapped[bytes | None]
     member_index: Mapped[bytes | None]
 
@@ -166,7 +170,7 @@ class Preview(PricedColumns, Base):
     patient_id: Mapped[UUID | None]
 
 
-class Stream(StreamRoot, Base):
+class AppointmentRoot(RootRow, Base):
     """What claims knows of an appointment. The id is the appointment's; every use case locks it first."""
 
     __tablename__ = "stream"
@@ -214,7 +218,7 @@ class Quote(PricedColumns, Base):
 
 
 class CareAct(PricedColumns, Base):
-    """A performed consultation with its final price; its sealed parts are kept as the law says."""
+    """A performed consultation with its final price; its encrypted parts are kept as the law says."""
 
     __tablename__ = "care_act"
     __table_args__ = (
@@ -239,7 +243,9 @@ class CareAct(PricedColumns, Base):
     # counts towards the sessions of the year (rule A6); the release before this column writes care without it
     partner_session: Mapped[bool] = mapped_column(server_default=false())
     sponsor_offer_id: Mapped[UUID | None] = mapped_column(ForeignKey("sponsor_offer.id"))
-    insured_sealed: Mapped[bytes]  # whom the claims and the sheet are for
+    insured_encrypted: Mapped[bytes] = mapped_column(
+        "insured_sealed", key="insured_encrypted"
+    )  # whom the claims and the sheet are for
 
 
 class UnpricedCare(Base):
@@ -276,7 +282,9 @@ class RightsAnswer(Base):
     known_from: Mapped[datetime]
     valid_from: Mapped[date | None]
     valid_to: Mapped[date | None]
-    sealed: Mapped[bytes]  # exemptions and the reference of the answer
+    encrypted: Mapped[bytes] = mapped_column(
+        "sealed", key="encrypted"
+    )  # exemptions and the reference of the answer
 
 
 class Leg(Base):
@@ -300,7 +308,9 @@ class Leg(Base):
     amount_cents: Mapped[Cents]
     lines: Mapped[dict[str, Any]]  # {"lines": [...]}: codes, benefits and amounts
     state: Mapped[State]
-    released: Mapped[bool]  # false: the AMC's part waits until the fund has acknowledged its own
+    free_to_leave: Mapped[bool] = mapped_column(
+        "released", key="free_to_leave"
+    )  # false: the AMC's part waits until the fund has acknowledged its own
     attempt: Mapped[int]  # 0: never batched
     invoice_no: Mapped[str]
     paid_cents: Mapped[Cents]  # payments less reversals, as far as the claim goes

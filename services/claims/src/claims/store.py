@@ -29,6 +29,7 @@ from claims.domain.leg import OUTSTANDING, OWED, SENDABLE, State
 from claims.domain.priced import PaidTo
 from claims.domain.returns import PayerReturn
 from claims.models import (
+    AppointmentRoot,
     Balance,
     BalanceState,
     Batch,
@@ -51,7 +52,6 @@ from claims.models import (
     SponsorOffer,
     Status,
     StoryEntry,
-    Stream,
     Submission,
     UnpricedCare,
 )
@@ -103,47 +103,47 @@ class TakenThisYear:
     partner_sessions: int  # reimbursed sessions with partner psychologists (rule A6)
 
 
-class AppointmentUnknown(DomainError):
+class AppointmentNotFound(DomainError):
     code: ClassVar[str] = "appointment-not-found"
     refusal: ClassVar[Refusal] = Refusal.NOT_FOUND
 
 
-class CoverageUnknown(DomainError):
+class CoverageNotFound(DomainError):
     code: ClassVar[str] = "coverage-not-found"
     refusal: ClassVar[Refusal] = Refusal.NOT_FOUND
 
 
-class QuoteUnknown(DomainError):
+class QuoteNotFound(DomainError):
     code: ClassVar[str] = "quote-not-found"
     refusal: ClassVar[Refusal] = Refusal.NOT_FOUND
 
 
-class CareActUnknown(DomainError):
+class CareActNotFound(DomainError):
     code: ClassVar[str] = "care-act-not-found"
     refusal: ClassVar[Refusal] = Refusal.NOT_FOUND
 
 
-class LegUnknown(DomainError):
+class LegNotFound(DomainError):
     code: ClassVar[str] = "leg-not-found"
     refusal: ClassVar[Refusal] = Refusal.NOT_FOUND
 
 
-class UnpricedUnknown(DomainError):
+class UnpricedCareNotFound(DomainError):
     code: ClassVar[str] = "unpriced-care-not-found"
     refusal: ClassVar[Refusal] = Refusal.NOT_FOUND
 
 
-class BalanceUnknown(DomainError):
+class BalanceNotFound(DomainError):
     code: ClassVar[str] = "balance-not-found"
     refusal: ClassVar[Refusal] = Refusal.NOT_FOUND
 
 
-class PreviewUnknown(DomainError):
+class PreviewNotFound(DomainError):
     code: ClassVar[str] = "preview-not-found"
     refusal: ClassVar[Refusal] = Refusal.NOT_FOUND
 
 
-class PractitionerUnknown(DomainError):
+class PractitionerNotFound(DomainError):
     code: ClassVar[str] = "practitioner-not-found"
     refusal: ClassVar[Refusal] = Refusal.NOT_FOUND
 
@@ -173,34 +173,36 @@ def _held(session: AsyncSession) -> _Held:
     return held
 
 
-# streams
+# roots of appointments
 
 
-async def lock_stream(session: AsyncSession, appointment_id: UUID) -> Stream:
+async def lock_root(session: AsyncSession, appointment_id: UUID) -> AppointmentRoot:
     """The root row, held until the transaction ends; the first fact of an appointment creates it."""
-    return await roots.lock(session, Stream, appointment_id, blank=_BLANK)
+    return await roots.lock(session, AppointmentRoot, appointment_id, blank=_BLANK)
 
 
-async def lock_streams(session: AsyncSession, appointment_ids: Iterable[UUID]) -> None:
-    """All of a batch, made where they are missing, in the order of their ids; `lock_stream` then has them."""
-    await roots.lock_or_make_all(session, Stream, appointment_ids, blank=_BLANK)
+async def lock_roots(session: AsyncSession, appointment_ids: Iterable[UUID]) -> None:
+    """All of a batch, made where they are missing, in the order of their ids; `lock_root` then has them."""
+    await roots.lock_or_make_all(session, AppointmentRoot, appointment_ids, blank=_BLANK)
 
 
-async def held_stream(session: AsyncSession, appointment_id: UUID) -> Stream:
+async def locked_root(session: AsyncSession, appointment_id: UUID) -> AppointmentRoot:
     """The root row that this transaction has locked already."""
-    return await session.get_one(Stream, appointment_id)
+    return await session.get_one(AppointmentRoot, appointment_id)
 
 
-async def get_stream(session: AsyncSession, appointment_id: UUID) -> Stream:
-    stream = await session.get(Stream, appointment_id)
-    if stream is None or stream.status is Status.UNKNOWN:
-        raise AppointmentUnknown("no appointment of this id is known here", retry_after=RETRY_SECONDS)
-    return stream
+async def get_root(session: AsyncSession, appointment_id: UUID) -> AppointmentRoot:
+    root = await session.get(AppointmentRoot, appointment_id)
+    if root is None or root.status is Status.UNKNOWN:
+        raise AppointmentNotFound("no appointment of this id is known here", retry_after=RETRY_SECONDS)
+    return root
 
 
 async def list_live_appointments(session: AsyncSession, patient_id: UUID) -> Sequence[UUID]:
-    query = select(Stream.id).where(Stream.patient_id == patient_id, Stream.status == Status.LIVE)
-    return (await session.scalars(query.order_by(Stream.id))).all()
+    query = select(AppointmentRoot.id).where(
+        AppointmentRoot.patient_id == patient_id, AppointmentRoot.status == Status.LIVE
+    )
+    return (await session.scalars(query.order_by(AppointmentRoot.id))).all()
 
 
 async def keep_early_fact(session: AsyncSession, fact: EarlyFact) -> None:
@@ -365,7 +367,7 @@ async def forget_indexes(session: AsyncSession, patient_id: UUID) -> None:
     versions = update(CoverageVersion).where(CoverageVersion.patient_id == patient_id)
     await session.execute(versions.values(nir_index=None, member_index=None))
     await session.execute(update(Preview).where(Preview.patient_id == patient_id).values(inputs_index=b""))
-    theirs = select(Stream.id).where(Stream.patient_id == patient_id)
+    theirs = select(AppointmentRoot.id).where(AppointmentRoot.patient_id == patient_id)
     await session.execute(update(Quote).where(Quote.appointment_id.in_(theirs)).values(inputs_index=b""))
 
 
@@ -411,14 +413,14 @@ async def list_practitioners(session: AsyncSession, ids: Iterable[UUID]) -> Mapp
 async def get_practitioner(session: AsyncSession, practitioner_id: UUID) -> Practitioner:
     found = await find_practitioner(session, practitioner_id)
     if found is None or found.withdrawn:
-        raise PractitionerUnknown("no practitioner of this id is known here", retry_after=RETRY_SECONDS)
+        raise PractitionerNotFound("no practitioner of this id is known here", retry_after=RETRY_SECONDS)
     return found
 
 
 async def get_preview(session: AsyncSession, preview_id: UUID, *, created_by: UUID) -> Preview:
     preview = await session.get(Preview, preview_id)
     if preview is None or preview.created_by != created_by:
-        raise PreviewUnknown("no preview of this id is yours")
+        raise PreviewNotFound("no preview of this id is yours")
     return preview
 
 
@@ -444,7 +446,7 @@ async def get_latest_quote(session: AsyncSession, appointment_id: UUID) -> Quote
     query = select(Quote).where(Quote.appointment_id == appointment_id)
     quote = await session.scalar(query.order_by(Quote.revision.desc()).limit(1))
     if quote is None:
-        raise QuoteUnknown("this appointment has no quote yet", retry_after=RETRY_SECONDS)
+        raise QuoteNotFound("this appointment has no quote yet", retry_after=RETRY_SECONDS)
     return quote
 
 
@@ -493,7 +495,7 @@ def add_care_act(session: AsyncSession, act: CareAct) -> None:
 async def get_care_act(session: AsyncSession, appointment_id: UUID) -> CareAct:
     act = await find_care_act(session, appointment_id)
     if act is None:
-        raise CareActUnknown("this consultation is not priced yet", retry_after=RETRY_SECONDS)
+        raise CareActNotFound("this consultation is not priced yet", retry_after=RETRY_SECONDS)
     return act
 
 
@@ -507,7 +509,7 @@ async def find_unpriced(session: AsyncSession, appointment_id: UUID) -> Unpriced
 async def get_unpriced(session: AsyncSession, appointment_id: UUID) -> UnpricedCare:
     found = await find_unpriced(session, appointment_id)
     if found is None:
-        raise UnpricedUnknown("this consultation is not waiting for a price")
+        raise UnpricedCareNotFound("this consultation is not waiting for a price")
     return found
 
 
@@ -555,11 +557,11 @@ async def take_invoice_numbers(
 
 
 async def lock_claims(session: AsyncSession, appointment_ids: Iterable[UUID]) -> None:
-    """Known roots with all their legs, in the order of their ids; `lock_stream` and `lock_leg` have them."""
+    """Known roots with all their legs, in the order of their ids; `lock_root` and `lock_leg` have them."""
     ids = sorted(set(appointment_ids))
     if not ids:
         return
-    await roots.lock_all(session, Stream, ids)
+    await roots.lock_all(session, AppointmentRoot, ids)
     query = select(Leg).where(Leg.appointment_id.in_(ids)).order_by(Leg.id).with_for_update()
     held = _held(session)
     for leg in await session.scalars(query, execution_options={"populate_existing": True}):
@@ -626,14 +628,14 @@ async def lock_leg(session: AsyncSession, leg_id: UUID) -> Leg:
     query = select(Leg).where(Leg.id == leg_id).with_for_update()
     leg = await session.scalar(query, execution_options={"populate_existing": True})
     if leg is None:
-        raise LegUnknown("no leg of this id")
+        raise LegNotFound("no leg of this id")
     return leg
 
 
 async def get_leg(session: AsyncSession, leg_id: UUID) -> Leg:
     leg = await session.get(Leg, leg_id)
     if leg is None:
-        raise LegUnknown("no leg of this id")
+        raise LegNotFound("no leg of this id")
     return leg
 
 
@@ -666,7 +668,7 @@ async def take_sendable_legs(
             Leg.biller_id == biller_id,
             Leg.paid_to == paid_to,
             Leg.state.in_(SENDABLE),
-            Leg.released.is_(True),
+            Leg.free_to_leave.is_(True),
         )
         .order_by(Leg.opened_at, Leg.id)
         .limit(limit)

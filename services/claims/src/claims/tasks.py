@@ -21,7 +21,7 @@ from claims.clients import (
 from claims.domain.rendering import Format
 from claims.domain.rights import RightsAnswer, RightsStatus
 from claims.usecases import batches, coverage, legs, quotes, returns, returns_files, rights, unpriced
-from claims.usecases.means import Means
+from claims.usecases.config import ClaimsConfig
 from common.db import Sessions
 from common.messaging import tasks as task_rows
 from common.messaging.tasks import DONE, Backoff, Done, TaskContext, Tasks
@@ -39,7 +39,7 @@ _PATIENT: Final = Backoff(longest=timedelta(minutes=10), attempts=500)
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    means: Means
+    config: ClaimsConfig
     gateway: ClaimsGateway
     rights: RightsService | None = None  # none: what patients declare counts
 
@@ -72,7 +72,7 @@ async def send_leg(context: TaskContext) -> Done:
     resources: Resources = context.resources
     now = context.clock.now()
     async with context.sessions.begin() as session:
-        gathered = await batches.gather(session, resources.means, UUID(context.payload["leg_id"]), now=now)
+        gathered = await batches.gather(session, resources.config, UUID(context.payload["leg_id"]), now=now)
     if gathered is None:
         return Done(batches.LEFT_WITH_ANOTHER)
     try:
@@ -89,8 +89,8 @@ async def send_leg(context: TaskContext) -> Done:
         )  # until a person has looked, or the release after
     async with context.finish() as session:
         now = context.clock.now()
-        await batches.mark_sent(session, resources.means, gathered.batch_id, now=now)
-        task_rows.add(session, POLL, GATEWAY, due_at=now + resources.means.terms.poll_every, again=True)
+        await batches.mark_sent(session, resources.config, gathered.batch_id, now=now)
+        task_rows.add(session, POLL, GATEWAY, due_at=now + resources.config.terms.poll_every, again=True)
     return DONE
 
 
@@ -99,7 +99,7 @@ async def send_leg(context: TaskContext) -> Done:
 )
 async def poll_returns(context: TaskContext) -> Done:
     resources: Resources = context.resources
-    terms = resources.means.terms
+    terms = resources.config.terms
     async with context.sessions() as session:
         cursor = await returns.find_cursor(session, GATEWAY)
     try:
@@ -123,7 +123,7 @@ async def _import(context: TaskContext, resources: Resources, page: Page) -> Non
     if page.unreadable:
         _log.error("%s returns of the gateway cannot be read", page.unreadable)
     now = context.clock.now()
-    states = await returns_files.import_lines(context.sessions, resources.means, page.items, now=now)
+    states = await returns_files.import_lines(context.sessions, resources.config, page.items, now=now)
     for item, state in zip(page.items, states, strict=True):
         if state is not None and state.value != "applied":
             _log.info("return %s line %s: %s", item.return_id, item.line, state.value)
@@ -136,7 +136,7 @@ async def price_again(context: TaskContext) -> Done:
     resources: Resources = context.resources
     async with context.finish() as session:
         appointment_id = UUID(context.payload["appointment_id"])
-        await quotes.price_again(session, resources.means, appointment_id, now=context.clock.now())
+        await quotes.price_again(session, resources.config, appointment_id, now=context.clock.now())
     return DONE
 
 
@@ -153,7 +153,7 @@ async def look_up_rights(context: TaskContext) -> Done:
     care_on = date.fromisoformat(context.payload["care_on"])
     async with context.sessions.begin() as session:
         now = context.clock.now()
-        asking = await rights.asking(session, resources.means, patient_id, care_on=care_on, now=now)
+        asking = await rights.asking(session, resources.config, patient_id, care_on=care_on, now=now)
     if asking is None:
         return Done("known-already")
     answers = []
@@ -166,7 +166,7 @@ async def look_up_rights(context: TaskContext) -> Done:
     recording = context.sessions.begin() if away else context.finish()
     async with recording as session:
         await rights.record(
-            session, resources.means, patient_id, answers, version=asking.version, now=context.clock.now()
+            session, resources.config, patient_id, answers, version=asking.version, now=context.clock.now()
         )
     if away:
         context.retry(_FOR_DAYS.after(context.attempt), "rights-away", system="rights-service")
@@ -178,7 +178,7 @@ async def settle_rights(context: TaskContext) -> Done:
     resources: Resources = context.resources
     async with context.finish() as session:
         appointment_id = UUID(context.payload["appointment_id"])
-        await rights.settle(session, resources.means, appointment_id, now=context.clock.now())
+        await rights.settle(session, resources.config, appointment_id, now=context.clock.now())
     return DONE
 
 
@@ -187,7 +187,7 @@ async def settle_bank_lines(context: TaskContext) -> Done:
     resources: Resources = context.resources
     async with context.finish() as session:
         batch_id = UUID(context.payload["batch_id"])
-        await returns.settle_bank_lines(session, resources.means, batch_id, now=context.clock.now())
+        await returns.settle_bank_lines(session, resources.config, batch_id, now=context.clock.now())
     return DONE
 
 
@@ -196,7 +196,7 @@ async def price_unpriced(context: TaskContext) -> Done:
     resources: Resources = context.resources
     async with context.finish() as session:
         appointment_id = UUID(context.payload["appointment_id"])
-        await unpriced.try_again(session, resources.means, appointment_id, now=context.clock.now())
+        await unpriced.try_again(session, resources.config, appointment_id, now=context.clock.now())
     return DONE
 
 
@@ -206,7 +206,7 @@ async def pass_deadline(context: TaskContext) -> Done:
     async with context.finish() as session:
         await legs.pass_deadline(
             session,
-            resources.means,
+            resources.config,
             UUID(context.payload["leg_id"]),
             context.payload["deadline"],
             attempt=context.payload["attempt"],

@@ -10,7 +10,7 @@ from claims.consumers import routes_of
 from claims.settings import Settings
 from claims.tasks import Resources, http_gateway, http_rights, start_polling, tasks
 from claims.usecases import unpriced
-from claims.usecases.means import means_of
+from claims.usecases.config import config_of
 from common.clock import Clock
 from common.db import engine_of, sessions_of
 from common.messaging.housekeeping import House
@@ -25,7 +25,7 @@ def house_of(settings: Settings) -> House:
 
 
 def routes_for(settings: Settings) -> Routes:
-    return routes_of(means_of(settings.keys, settings.terms, settings.pricing_policy))
+    return routes_of(config_of(settings.keys, settings.terms, settings.pricing_policy))
 
 
 async def measure(session: AsyncSession, metrics: Metrics, now: datetime) -> None:
@@ -48,7 +48,7 @@ async def run(
     metrics: Metrics | None = None,
 ) -> None:
     """Until `stop` is set; then drains."""
-    means = means_of(settings.keys, settings.terms, settings.pricing_policy)
+    config = config_of(settings.keys, settings.terms, settings.pricing_policy)
     engine = engine_of(settings.postgres, name="claims-worker", pool=settings.postgres.worker_pool)
     sessions = sessions_of(engine, wake)
     key = settings.gateway_key.get_secret_value()
@@ -61,10 +61,10 @@ async def run(
     rights = http_rights(settings.rights_url, key) if settings.rights_url is not None else None
     try:
         await start_polling(sessions, now=clock.now())
-        await unpriced.plan_after_new_tables(sessions, means, now=clock.now())
+        await unpriced.plan_after_new_tables(sessions, config, now=clock.now())
         await run_worker(
             service="claims",
-            routes=routes_of(means),
+            routes=routes_of(config),
             tasks=tasks,
             sessions=sessions,
             engine=engine,
@@ -72,7 +72,7 @@ async def run(
             kafka=settings.kafka,
             clock=clock,
             wake=wake,
-            resources=Resources(means=means, gateway=gateway, rights=rights),
+            resources=Resources(config=config, gateway=gateway, rights=rights),
             stop=stop,
             health=health,
             metrics=metrics,

@@ -29,7 +29,7 @@ from common.events.payment import CapturedV1, ShortV1
 from common.messaging.records import APPLIED, Outcome
 from common.messaging.routes import Routes
 from common.money import Cents
-from common.web import rights
+from common.web import permissions
 from documents import store
 from documents.domain.visits import Visit
 from documents.usecases import visits
@@ -41,14 +41,14 @@ routes = Routes()
 async def lock_roots(session: AsyncSession, events: Sequence[Event]) -> None:
     """Those of a batch in one statement and one order: the handlers find them locked."""
     told = [event for event in events if isinstance(event, AppointmentFact)]
-    await store.lock_streams(session, [event.appointment_id for event in told])
+    await store.lock_roots(session, [event.appointment_id for event in told])
 
 
 @routes.on(AppointmentRequestedV1)
 async def on_requested(
     session: AsyncSession, event: AppointmentRequestedV1, meta: Meta, now: datetime
 ) -> Outcome:
-    await rights.learn(session, event)
+    await permissions.learn(session, event)
     return await visits.hear_of_visit(
         session, event, meta, reached=Visit.EXPECTED, profession=event.profession, now=now
     )
@@ -58,13 +58,13 @@ async def on_requested(
 async def on_confirmed(
     session: AsyncSession, event: AppointmentConfirmedV1, meta: Meta, now: datetime
 ) -> Outcome:
-    await rights.learn(session, event)
+    await permissions.learn(session, event)
     return await visits.hear_of_visit(session, event, meta, reached=Visit.EXPECTED, now=now)
 
 
 @routes.on(AppointmentMovedV1)
 async def on_moved(session: AsyncSession, event: AppointmentMovedV1, meta: Meta, now: datetime) -> Outcome:
-    await rights.learn(session, event)
+    await permissions.learn(session, event)
     return await visits.hear_of_visit(session, event, meta, reached=Visit.EXPECTED, now=now)
 
 
@@ -72,7 +72,7 @@ async def on_moved(session: AsyncSession, event: AppointmentMovedV1, meta: Meta,
 async def on_started(
     session: AsyncSession, event: ConsultationStartedV1, meta: Meta, now: datetime
 ) -> Outcome:
-    await rights.learn(session, event)
+    await permissions.learn(session, event)
     return await visits.hear_of_visit(session, event, meta, reached=Visit.STARTED, now=now)
 
 
@@ -80,7 +80,7 @@ async def on_started(
 async def on_completed(
     session: AsyncSession, event: ConsultationCompletedV1, meta: Meta, now: datetime
 ) -> Outcome:
-    await rights.learn(session, event)
+    await permissions.learn(session, event)
     return await visits.hear_of_visit(
         session, event, meta, reached=Visit.COMPLETED, profession=event.profession, now=now
     )
@@ -90,7 +90,7 @@ async def on_completed(
 async def on_abandoned(
     session: AsyncSession, event: AppointmentAbandonedV1, meta: Meta, now: datetime
 ) -> Outcome:
-    await rights.learn(session, event)
+    await permissions.learn(session, event)
     return await visits.hear_of_visit(session, event, meta, reached=Visit.ENDED, now=now)
 
 
@@ -98,7 +98,7 @@ async def on_abandoned(
 async def on_cancelled(
     session: AsyncSession, event: AppointmentCancelledV1, meta: Meta, now: datetime
 ) -> Outcome:
-    await rights.learn(session, event)
+    await permissions.learn(session, event)
     return await visits.hear_of_visit(session, event, meta, reached=Visit.ENDED, now=now)
 
 
@@ -106,7 +106,7 @@ async def on_cancelled(
 async def on_not_billed(
     session: AsyncSession, event: ConsultationNotBilledV1, meta: Meta, now: datetime
 ) -> Outcome:
-    await rights.learn(session, event)
+    await permissions.learn(session, event)
     return await visits.hear_of_visit(session, event, meta, reached=Visit.ENDED, now=now)
 
 
@@ -114,7 +114,7 @@ async def on_not_billed(
 async def on_patient_absent(
     session: AsyncSession, event: PatientAbsentV1, meta: Meta, now: datetime
 ) -> Outcome:
-    await rights.learn(session, event)
+    await permissions.learn(session, event)
     return await visits.hear_of_visit(session, event, meta, reached=Visit.ENDED, now=now)
 
 
@@ -136,13 +136,13 @@ async def on_short(session: AsyncSession, event: ShortV1, meta: Meta, now: datet
 
 @routes.on(PatientLinkedV1)
 async def on_linked(session: AsyncSession, event: PatientLinkedV1, _: Meta, __: datetime) -> Outcome:
-    await rights.learn(session, event)
+    await permissions.learn(session, event)
     return APPLIED
 
 
 @routes.on(PatientUnlinkedV1)
 async def on_unlinked(session: AsyncSession, event: PatientUnlinkedV1, _: Meta, __: datetime) -> Outcome:
-    await rights.learn(session, event)
+    await permissions.learn(session, event)
     return APPLIED
 
 
@@ -156,7 +156,7 @@ async def on_erased(session: AsyncSession, event: PatientErasedV1, _: Meta, now:
 async def on_practitioner_published(
     session: AsyncSession, event: PractitionerPublishedV1, _: Meta, __: datetime
 ) -> Outcome:
-    await rights.learn(session, event)
+    await permissions.learn(session, event)
     return APPLIED
 
 
@@ -164,5 +164,5 @@ async def on_practitioner_published(
 async def on_practitioner_withdrawn(
     session: AsyncSession, event: PractitionerWithdrawnV1, _: Meta, __: datetime
 ) -> Outcome:
-    await rights.learn(session, event)
+    await permissions.learn(session, event)
     return APPLIED

@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, Integer, 
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from common.db import COLUMN_TYPES, new_metadata
-from common.messaging.tables import StreamRoot
+from common.messaging.tables import RootRow
 from common.money import Cents
 from documents.domain.content import Folder, Kind
 from documents.domain.visits import DocumentStatus, Visit
@@ -19,7 +19,7 @@ class Base(DeclarativeBase):
     type_annotation_map = COLUMN_TYPES
 
 
-class Stream(StreamRoot, Base):
+class AppointmentRoot(RootRow, Base):
     """An appointment: locked first by every use case. What billing needs stands here until all of it came."""
 
     __tablename__ = "stream"

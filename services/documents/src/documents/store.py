@@ -13,23 +13,23 @@ from common.transaction import note_change
 from common.web.tables import PractitionerKeyRow
 from documents.domain.content import Folder, Kind
 from documents.domain.visits import DocumentStatus, Visit
-from documents.models import Dispensation, Document, Stream
+from documents.models import AppointmentRoot, Dispensation, Document
 
 _BLANK: Final = {"version": 0, "visit": Visit.UNKNOWN}
 
 
-async def lock_stream(session: AsyncSession, appointment_id: UUID) -> Stream:
+async def lock_root(session: AsyncSession, appointment_id: UUID) -> AppointmentRoot:
     """The root row of an appointment, made when nothing was known of it."""
-    return await roots.lock(session, Stream, appointment_id, blank=_BLANK)
+    return await roots.lock(session, AppointmentRoot, appointment_id, blank=_BLANK)
 
 
-async def lock_streams(session: AsyncSession, appointment_ids: Iterable[UUID]) -> None:
-    """All of a batch, in the order of their ids; `lock_stream` then has them."""
-    await roots.lock_or_make_all(session, Stream, appointment_ids, blank=_BLANK)
+async def lock_roots(session: AsyncSession, appointment_ids: Iterable[UUID]) -> None:
+    """All of a batch, in the order of their ids; `lock_root` then has them."""
+    await roots.lock_or_make_all(session, AppointmentRoot, appointment_ids, blank=_BLANK)
 
 
-async def find_stream(session: AsyncSession, appointment_id: UUID) -> Stream | None:
-    return await session.get(Stream, appointment_id, populate_existing=True)
+async def find_root(session: AsyncSession, appointment_id: UUID) -> AppointmentRoot | None:
+    return await session.get(AppointmentRoot, appointment_id, populate_existing=True)
 
 
 async def find_document(session: AsyncSession, document_id: UUID) -> Document | None:

@@ -48,7 +48,7 @@ class Resources:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _Work:
     """A document that is to be drawn, with what was written for it."""
 
     row: Document
@@ -65,7 +65,7 @@ async def _given_up(session: AsyncSession, key: str, _reason: str) -> None:
 async def render_document(context: TaskContext) -> Done:
     """From what is known to an issued file. A failed attempt leaves at most an object nobody names."""
     resources: Resources = context.resources
-    asked = await _asked(context, resources)
+    asked = await _work(context, resources)
     if asked is None:
         return DONE
     try:
@@ -101,19 +101,19 @@ async def _failed(context: TaskContext, row: Document, failure: str) -> Done:
     return DONE
 
 
-async def _asked(context: TaskContext, resources: Resources) -> _Asked | None:
+async def _work(context: TaskContext, resources: Resources) -> _Work | None:
     async with context.sessions() as session:
         row = await store.find_document(session, UUID(context.key))
         if row is None or row.status is not DocumentStatus.REQUESTED:
             return None
-        stream = await store.find_stream(session, row.appointment_id)
-        if stream is None:
+        root = await store.find_root(session, row.appointment_id)
+        if root is None:
             return None
         content = await writing.open_content(session, resources.keyring, row)
-        return _Asked(row, content, stream.price, stream.paid_cents or Cents(0))
+        return _Work(row, content, root.price, root.paid_cents or Cents(0))
 
 
-async def _assembled(asked: _Asked, resources: Resources) -> tuple[AnyDocument, Issue]:
+async def _assembled(asked: _Work, resources: Resources) -> tuple[AnyDocument, Issue]:
     row = asked.row
     identity = await clients.identity(resources.booking, row.appointment_id, purpose=row.kind.value)
     issue = issue_of(row.kind, identity=identity, written_at=row.created_at, public_url=resources.public_url)
@@ -125,7 +125,7 @@ async def _assembled(asked: _Asked, resources: Resources) -> tuple[AnyDocument, 
     return await _billed(asked, resources, identity=identity, issue=issue), issue
 
 
-async def _billed(asked: _Asked, resources: Resources, *, identity: Identity, issue: Issue) -> AnyDocument:
+async def _billed(asked: _Work, resources: Resources, *, identity: Identity, issue: Issue) -> AnyDocument:
     row, price = asked.row, asked.price
     if price is None or price["revision"] != row.revision:
         raise clients.NotKnownYet("another-revision")

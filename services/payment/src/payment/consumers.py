@@ -33,7 +33,7 @@ routes = Routes()
 async def lock_roots(session: AsyncSession, events: Sequence[Event]) -> None:
     """Those of a batch in one statement and one order: the handlers find them locked."""
     told = [event for event in events if isinstance(event, AppointmentFact)]
-    await store.lock_streams(session, [event.appointment_id for event in told])
+    await store.lock_roots(session, [event.appointment_id for event in told])
 
 
 @routes.on(QuoteIssuedV1)

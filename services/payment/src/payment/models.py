@@ -20,7 +20,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from common.db import COLUMN_TYPES, new_metadata
-from common.messaging.tables import StreamRoot
+from common.messaging.tables import RootRow
 from common.money import Cents
 from payment.domain.cards import CardFacts
 from payment.domain.holds import HoldStatus
@@ -90,7 +90,7 @@ class Base(DeclarativeBase):
     type_annotation_map = COLUMN_TYPES
 
 
-class Stream(StreamRoot, Base):
+class AppointmentRoot(RootRow, Base):
     """What payment knows of an appointment, in whatever order it heard it. The id is the appointment's."""
 
     __tablename__ = "stream"

@@ -19,6 +19,7 @@ from payment.domain.holds import HoldStatus
 from payment.domain.ledger import Account
 from payment.models import (
     AccountPatientRow,
+    AppointmentRoot,
     AwaitedAction,
     BalanceRow,
     BalanceStatus,
@@ -30,7 +31,6 @@ from payment.models import (
     ProviderEventRow,
     RefundRow,
     RefundStatus,
-    Stream,
 )
 
 PURGES: Final = (
@@ -70,41 +70,41 @@ _BLANK = {
 }
 
 
-async def lock_stream(session: AsyncSession, appointment_id: UUID) -> Stream:
+async def lock_root(session: AsyncSession, appointment_id: UUID) -> AppointmentRoot:
     """The root row, held until the transaction ends; the first fact of an appointment creates it."""
-    return await roots.lock(session, Stream, appointment_id, blank=_BLANK)
+    return await roots.lock(session, AppointmentRoot, appointment_id, blank=_BLANK)
 
 
-async def lock_streams(session: AsyncSession, appointment_ids: Iterable[UUID]) -> None:
-    """All of a batch, in the order of their ids; `lock_stream` then has them."""
-    await roots.lock_or_make_all(session, Stream, appointment_ids, blank=_BLANK)
+async def lock_roots(session: AsyncSession, appointment_ids: Iterable[UUID]) -> None:
+    """All of a batch, in the order of their ids; `lock_root` then has them."""
+    await roots.lock_or_make_all(session, AppointmentRoot, appointment_ids, blank=_BLANK)
 
 
-async def lock_known_stream(session: AsyncSession, appointment_id: UUID) -> Stream:
+async def lock_known_root(session: AsyncSession, appointment_id: UUID) -> AppointmentRoot:
     """Raises AppointmentNotFound for one that no event has named."""
-    query = select(Stream).where(Stream.id == appointment_id).with_for_update()
-    stream = (await session.scalars(query, execution_options={"populate_existing": True})).one_or_none()
-    if stream is None:
+    query = select(AppointmentRoot).where(AppointmentRoot.id == appointment_id).with_for_update()
+    root = (await session.scalars(query, execution_options={"populate_existing": True})).one_or_none()
+    if root is None:
         raise AppointmentNotFound("no such appointment", retry_after=1)
-    return stream
+    return root
 
 
-async def find_stream(session: AsyncSession, appointment_id: UUID) -> Stream | None:
-    return await session.get(Stream, appointment_id, populate_existing=True)
+async def find_root(session: AsyncSession, appointment_id: UUID) -> AppointmentRoot | None:
+    return await session.get(AppointmentRoot, appointment_id, populate_existing=True)
 
 
-async def list_streams_awaiting(session: AsyncSession, card: CardRow) -> Sequence[UUID]:
+async def list_roots_awaiting(session: AsyncSession, card: CardRow) -> Sequence[UUID]:
     """Appointments whose scheduled hold waits until this card may be charged without its holder."""
     query = (
-        select(Stream.id)
+        select(AppointmentRoot.id)
         .where(
-            Stream.account_id == card.account_id,
-            Stream.action == AwaitedAction.THREE_D_SECURE,
+            AppointmentRoot.account_id == card.account_id,
+            AppointmentRoot.action == AwaitedAction.THREE_D_SECURE,
             ~exists().where(
-                HoldRow.appointment_id == Stream.id, HoldRow.status == HoldStatus.ACTION_REQUIRED
+                HoldRow.appointment_id == AppointmentRoot.id, HoldRow.status == HoldStatus.ACTION_REQUIRED
             ),
         )
-        .order_by(Stream.id)
+        .order_by(AppointmentRoot.id)
     )
     return (await session.scalars(query)).all()
 
@@ -112,13 +112,16 @@ async def list_streams_awaiting(session: AsyncSession, card: CardRow) -> Sequenc
 async def list_scheduled(session: AsyncSession, account_id: UUID) -> Sequence[UUID]:
     """Appointments of the account whose hold follows nearer to the visit, in the order of their ids."""
     query = (
-        select(Stream.id)
+        select(AppointmentRoot.id)
         .where(
-            Stream.account_id == account_id,
-            Stream.place_at.is_not(None),
-            *(end.is_(None) for end in (Stream.ended_at, Stream.priced_at, Stream.failed_at)),
+            AppointmentRoot.account_id == account_id,
+            AppointmentRoot.place_at.is_not(None),
+            *(
+                end.is_(None)
+                for end in (AppointmentRoot.ended_at, AppointmentRoot.priced_at, AppointmentRoot.failed_at)
+            ),
         )
-        .order_by(Stream.id)
+        .order_by(AppointmentRoot.id)
     )
     return (await session.scalars(query)).all()
 

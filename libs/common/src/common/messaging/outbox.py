@@ -10,7 +10,7 @@ from common.events.base import AppointmentFact, Event, thing_of
 from common.events.envelope import Meta
 from common.ids import uuid7
 from common.messaging import history, writes
-from common.messaging.tables import OutboxRow, StreamRoot
+from common.messaging.tables import OutboxRow, RootRow
 from common.transaction import Cause, notes_of
 
 MAX_BODY_BYTES: Final = 256 * 1024
@@ -20,7 +20,7 @@ class BodyTooLarge(Exception):
     """An event carries ids and states; what is large belongs to an API or to storage."""
 
 
-def add(session: AsyncSession, root: StreamRoot, event: Event, *, now: datetime) -> None:
+def add(session: AsyncSession, root: RootRow, event: Event, *, now: datetime) -> None:
     """Publishes `event` as the next of `root`, whose row the caller has locked.
 
     A fact about an appointment is written to its history as well. A forgotten lock ends in a violation of

@@ -11,10 +11,10 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from common.messaging.tables import StreamRoot
+from common.messaging.tables import RootRow
 from common.transaction import notes_of
 
-R = TypeVar("R", bound=StreamRoot)
+R = TypeVar("R", bound=RootRow)
 
 
 async def lock_all(session: AsyncSession, model: type[R], ids: Iterable[UUID]) -> None:

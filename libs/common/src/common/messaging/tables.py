@@ -11,7 +11,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from common.db import new_metadata
 
 
-class StreamRoot:
+class RootRow:
     """Mixed into the row that numbers the events of one key; every use case locks it before anything else."""
 
     id: Mapped[UUID] = mapped_column(primary_key=True)

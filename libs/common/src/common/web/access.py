@@ -16,7 +16,7 @@ from common.transaction import notes_of
 from common.web import pages
 from common.web.auth import Caller, CallerDep
 from common.web.deps import Cursor, CursorKey, Limit, Reading
-from common.web.rights import NotSeen, Rights, RightsDep
+from common.web.permissions import NotSeen, Permissions, PermissionsDep
 from common.web.schemas import Out
 from common.web.tables import AccessLogRow
 
@@ -54,7 +54,7 @@ class Access:
     """Checks a right and writes it down: granted in the transaction that reads, refused in one of its own."""
 
     caller: Caller
-    rights: Rights
+    permissions: Permissions
     sessions: Sessions
     clock: Clock
 
@@ -63,7 +63,7 @@ class Access:
     ) -> None:
         """Raises NotSeen. To be called before anything is written."""
         try:
-            await self.rights.may_see_patient(session, self.caller, patient_id, clinical=clinical)
+            await self.permissions.may_see_patient(session, self.caller, patient_id, clinical=clinical)
         except NotSeen:
             await self._refused(session, patient_id, what, purpose)
             raise
@@ -81,7 +81,9 @@ class Access:
     ) -> None:
         """As `patient`. Without a `patient_id` (nothing is known here yet) nobody's log can be written."""
         try:
-            await self.rights.may_see_appointment(session, self.caller, appointment_id, clinical=clinical)
+            await self.permissions.may_see_appointment(
+                session, self.caller, appointment_id, clinical=clinical
+            )
         except NotSeen:
             if patient_id is not None:
                 await self._refused(session, patient_id, what, purpose)
@@ -111,9 +113,9 @@ class Access:
         )
 
 
-async def _access(request: Request, caller: CallerDep, rights: RightsDep) -> Access:
+async def _access(request: Request, caller: CallerDep, permissions: PermissionsDep) -> Access:
     state = request.app.state
-    return Access(caller, rights, state.sessions, state.clock)
+    return Access(caller, permissions, state.sessions, state.clock)
 
 
 AccessDep = Annotated[Access, Depends(_access)]
@@ -154,14 +156,14 @@ def routes(service: str) -> APIRouter:
     async def list_accesses(
         patient_id: UUID,
         caller: CallerDep,
-        rights: RightsDep,
+        permissions: PermissionsDep,
         session: Reading,
         cursor: Cursor,
         limit: Limit,
         key: CursorKey,
     ) -> AccessPage:
         """Who read what about the patient, and who was refused; newest first."""
-        await rights.may_see_patient(session, caller, patient_id)
+        await permissions.may_see_patient(session, caller, patient_id)
         rows = await _page(session, patient_id, before=int(cursor[0]) if cursor else None, limit=limit + 1)
         more = len(rows) > limit
         return AccessPage(

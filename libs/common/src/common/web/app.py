@@ -20,9 +20,9 @@ from common.wake import Changes, Wake
 from common.web import openapi, problems
 from common.web.auth import Verifier
 from common.web.edge import Edge
+from common.web.permissions import Permissions
 from common.web.problems import Problem
 from common.web.progress import Progress
-from common.web.rights import Rights
 from common.web.schemas import In, Out
 
 _READY_SECONDS: Final = 1.0
@@ -58,7 +58,7 @@ def base_app(  # noqa: PLR0913 - the whole of what an HTTP process is made of
     direct: Direct | None = None,
     verifier: Verifier,
     cursor_key: bytes,
-    rights: Rights | None,
+    permissions: Permissions | None,
     wake: Wake | None = None,
     lifespan: Lifespan | None = None,
     about: openapi.About | None = None,
@@ -76,7 +76,7 @@ def base_app(  # noqa: PLR0913 - the whole of what an HTTP process is made of
     app.state.clock = clock
     app.state.verifier = verifier
     app.state.cursor_key = cursor_key
-    app.state.rights = rights
+    app.state.permissions = permissions
     app.state.wake = wake
     changes = wake.changes if wake else Changes()
     app.state.progress = Progress(sessions, changes, app.state.stopping)

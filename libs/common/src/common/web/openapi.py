@@ -17,7 +17,7 @@ from common.web.deprecation import Deprecated
 from common.web.deps import preferred_wait
 from common.web.limits import RateLimit
 from common.web.openapi_enums import Coded, name_enums, open_enums
-from common.web.problem_catalogue import CATALOGUE, Known
+from common.web.problem_catalogue import CATALOGUE, CatalogueEntry
 from common.web.problems import MEDIA_TYPE, ProblemDetails, declared
 from common.web.progress import given_last_event_id
 from common.web.schemas import FIRST_YEAR, LAST_YEAR
@@ -352,7 +352,7 @@ def _refusal(code: int, service: str) -> dict[str, Any]:
 _NOT_PUBLIC: Final = frozenset({"clock-goes-back", "not-ready"})
 
 
-def _example(known: Known) -> dict[str, Any]:
+def _example(known: CatalogueEntry) -> dict[str, Any]:
     value = {
         "type": f"urn:problem:{known.code}",
         "title": known.title,

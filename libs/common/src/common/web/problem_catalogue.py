@@ -10,7 +10,7 @@ from common.typography import french
 Language = Literal["en", "fr"]
 
 
-class Known(NamedTuple):
+class CatalogueEntry(NamedTuple):
     code: str
     status: int
     services: tuple[str, ...]
@@ -19,17 +19,17 @@ class Known(NamedTuple):
     do: str
 
 
-def _read() -> dict[str, Known]:
+def _read() -> dict[str, CatalogueEntry]:
     text = files("common.web").joinpath("problems.toml").read_text(encoding="utf-8")
     return {
-        code: Known(
+        code: CatalogueEntry(
             code, row["status"], tuple(row["services"]), row["title"], french(row["title_fr"]), row["do"]
         )
         for code, row in tomllib.loads(text).items()
     }
 
 
-CATALOGUE: Final[Mapping[str, Known]] = _read()
+CATALOGUE: Final[Mapping[str, CatalogueEntry]] = _read()
 
 
 def title_of(code: str, language: Language) -> str:

@@ -6,11 +6,11 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from booking.api import agendas, appointments, internal, patients, practitioners
-from booking.api.auth import OwnRights
+from booking.api.auth import OwnPermissions
 from booking.api.backlog import Backlog, watched
 from booking.api.document import ABOUT
 from booking.settings import Settings
-from booking.usecases.requests import Desk
+from booking.usecases.requests import RequestResources
 from common import vault
 from common.clock import Clock
 from common.db import direct_pool, engine_of, sessions_of
@@ -31,7 +31,7 @@ def create_app(settings: Settings, *, clock: Clock, wake: Wake) -> FastAPI:
         pool = direct_pool(settings.postgres, name="booking-hot", size=settings.postgres.direct_pool)
         async with pool as direct, watched(backlog, direct):
             app.state.direct = direct
-            app.state.desk = Desk(direct, sessions, keyring, wake, settings.decide_within)
+            app.state.resources = RequestResources(direct, sessions, keyring, wake, settings.decide_within)
             yield
         await engine.dispose()
 
@@ -44,7 +44,7 @@ def create_app(settings: Settings, *, clock: Clock, wake: Wake) -> FastAPI:
         sessions=sessions,
         verifier=Verifier(settings.tokens),
         cursor_key=settings.keys.cursor_key,
-        rights=OwnRights(),
+        permissions=OwnPermissions(),
         wake=wake,
         lifespan=lifespan,
         about=ABOUT,

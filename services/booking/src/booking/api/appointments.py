@@ -9,12 +9,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from booking import store
 from booking.api.auth import (
-    DeskDep,
     KeyringDep,
     PatientCaller,
     PersonCaller,
     PractitionerCaller,
     ReaderCaller,
+    ResourcesDep,
 )
 from booking.api.schemas import (
     AppointmentCreate,
@@ -38,9 +38,9 @@ from common.web.auth import Caller
 from common.web.deps import Cursor, CursorKey, Limit, Now, Prefer, Reading, Transaction
 from common.web.idempotency import IdempotencyKey
 from common.web.openapi import bounded
+from common.web.permissions import NotSeen
 from common.web.problems import responses
 from common.web.progress import Progress, ProgressDep, last_event_id, no_more_events
-from common.web.rights import NotSeen
 
 router = APIRouter(prefix="/booking/v1", tags=["appointments"])
 
@@ -67,20 +67,20 @@ async def request_appointment(
     body: AppointmentCreate,
     key: IdempotencyKey,
     caller: PatientCaller,
-    desk: DeskDep,
+    resources: ResourcesDep,
     waiting: ProgressDep,
     now: Now,
     prefer: Prefer,
     response: Response,
 ) -> AppointmentRead:
     """Takes a free time for a patient; with `Prefer: wait=N` it answers once that is decided."""
-    requested = await requests.request(desk, body.wanted(caller.subject), key=key, now=now)
+    requested = await requests.request(resources, body.wanted(caller.subject), key=key, now=now)
     if requested.fields and not prefer:
         response.headers["Retry-After"] = _RETRY_AFTER
         return AppointmentRead.new(requested, reason_code=body.reason_code)
     await _settled(waiting, requested.appointment_id, prefer)
-    async with desk.sessions() as session:
-        return await _told(session, desk.keyring, requested.appointment_id, caller, response)
+    async with resources.sessions() as session:
+        return await _told(session, resources.keyring, requested.appointment_id, caller, response)
 
 
 @router.get("/reasons", openapi_extra=bounded("a table of some dozens of rows"))
@@ -151,7 +151,7 @@ async def stream_appointment(
     """Server-sent events: the facts of the appointment, from `Last-Event-ID` on. 204 when none will come."""
     last = last_event_id(request)
     async with waiting.sessions() as session:
-        await may.rights.may_see_appointment(session, may.caller, appointment_id)
+        await may.permissions.may_see_appointment(session, may.caller, appointment_id)
         if last and await reading.has_all_facts(session, appointment_id, last_fact_id=last, now=now):
             return no_more_events()
     # payers answer weeks after the visit: no fact is known to be the last one
@@ -260,7 +260,7 @@ async def _moved(session: AsyncSession, row: Appointment) -> AppointmentRead:
 async def _told(
     session: AsyncSession, keyring: Keyring, appointment_id: UUID, caller: Caller, response: Response
 ) -> AppointmentRead:
-    told = await reading.find_told(session, keyring, appointment_id, caller=caller)
+    told = await reading.find_view(session, keyring, appointment_id, caller=caller)
     if told is None:
         raise NotSeen("no such appointment")
     if told.appointment.status is Status.REQUESTED:

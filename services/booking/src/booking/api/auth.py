@@ -8,11 +8,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from booking import store
 from booking.api.backlog import Backlog
-from booking.usecases.requests import Desk
+from booking.usecases.requests import RequestResources
 from common.crypto import Keyring
 from common.web.auth import Caller, Role, requires
+from common.web.permissions import NotSeen, seen_by_role
 from common.web.problems import Problem
-from common.web.rights import NotSeen, seen_by_role
 
 PatientCaller = Annotated[Caller, requires(Role.PATIENT)]
 PractitionerCaller = Annotated[Caller, requires(Role.PRACTITIONER)]
@@ -23,7 +23,7 @@ ReaderCaller = Annotated[Caller, requires(Role.PATIENT, Role.PRACTITIONER, Role.
 ServiceCaller = Annotated[Caller, requires(Role.SERVICE)]
 
 
-class OwnRights:
+class OwnPermissions:
     """The rights every other service learns from booking's events or asks booking for."""
 
     async def may_see_patient(
@@ -55,19 +55,19 @@ def _holder(caller: Caller) -> tuple[UUID | None, str | None]:
 
 
 async def _keyring(request: Request) -> Keyring:
-    desk: Desk = request.app.state.desk
-    return desk.keyring
+    resources: RequestResources = request.app.state.resources
+    return resources.keyring
 
 
-async def _desk(request: Request) -> Desk:
+async def _resources(request: Request) -> RequestResources:
     backlog: Backlog = request.app.state.backlog
     if backlog.full:
         raise Problem(
             503, "bookings-paused", "Try again in a moment; nothing was booked.", headers={"Retry-After": "5"}
         )
-    desk: Desk = request.app.state.desk
-    return desk
+    resources: RequestResources = request.app.state.resources
+    return resources
 
 
 KeyringDep = Annotated[Keyring, Depends(_keyring)]
-DeskDep = Annotated[Desk, Depends(_desk)]
+ResourcesDep = Annotated[RequestResources, Depends(_resources)]

@@ -11,8 +11,8 @@ from booking.api.schemas import AppointmentIdentity, RightsAnswer
 from booking.usecases import reading
 from common.web.access import AccessDep
 from common.web.deps import Now, Reading, Transaction
+from common.web.permissions import NotSeen
 from common.web.problems import responses
-from common.web.rights import NotSeen
 
 router = APIRouter(prefix="/booking/v1/internal", tags=["internal"])
 
@@ -56,4 +56,4 @@ async def read_appointment_identity(
     await may.appointment(
         transaction, appointment_id, patient_id=found.patient_id, what="identity", purpose=purpose
     )
-    return AppointmentIdentity.of(*await reading.meeting(transaction, keyring, found, now=now))
+    return AppointmentIdentity.of(*await reading.participants(transaction, keyring, found, now=now))

@@ -26,7 +26,7 @@ from booking.models import (
     Offer,
     Practitioner,
 )
-from booking.usecases.appointments import Word
+from booking.usecases.appointments import CompletionReport
 from booking.usecases.requests import Requested, Wanted
 from common.events.base import (
     PRICED_SPECIALTIES,
@@ -642,8 +642,8 @@ class CompletionCreate(In):
         default=None, description="In the last 12 months. None: as the patient said at the booking"
     )
 
-    def word(self) -> Word:
-        return Word(
+    def word(self) -> CompletionReport:
+        return CompletionReport(
             acts=[act.code for act in self.acts],
             fee_cents=Cents(self.fee_cents),
             overrun_qualifier=self.overrun_qualifier,

@@ -24,7 +24,7 @@ _DAY: Final = timedelta(days=1)
 _MINUTE: Final = timedelta(minutes=1)
 
 
-class AgendaInvalid(DomainError):
+class AgendaRefused(DomainError):
     code: ClassVar[str] = "agenda-invalid"
     refusal: ClassVar[Refusal] = Refusal.INVALID
 
@@ -86,27 +86,27 @@ class _Window(NamedTuple):
 
 
 def check(rules: Iterable[Rule], exceptions: Iterable[SpecialDay]) -> None:
-    """Raises AgendaInvalid and names the entry."""
+    """Raises AgendaRefused and names the entry."""
     for position, rule in enumerate(rules):
         where = f"rules[{position}]"
         _check_slot(rule.slot_minutes, where)
         if rule.valid_from and rule.valid_to and rule.valid_to < rule.valid_from:
-            raise AgendaInvalid(f"{where}: valid_to is before valid_from")
+            raise AgendaRefused(f"{where}: valid_to is before valid_from")
     for position, each in enumerate(exceptions):
         where = f"exceptions[{position}]"
         if each.last_day < each.on:
-            raise AgendaInvalid(f"{where}: last_on is before on")
+            raise AgendaRefused(f"{where}: last_on is before on")
         if (each.from_time is None) != (each.to_time is None):
-            raise AgendaInvalid(f"{where}: from_time and to_time come together")
+            raise AgendaRefused(f"{where}: from_time and to_time come together")
         if each.kind is ExceptionKind.OPEN:
             if each.from_time is None or each.slot_minutes is None:
-                raise AgendaInvalid(f"{where}: an opening needs from_time, to_time and slot_minutes")
+                raise AgendaRefused(f"{where}: an opening needs from_time, to_time and slot_minutes")
             _check_slot(each.slot_minutes, where)
 
 
 def _check_slot(minutes: int, where: str) -> None:
     if not SHORTEST_SLOT <= minutes <= LONGEST_SLOT:
-        raise AgendaInvalid(f"{where}: a slot has {SHORTEST_SLOT} to {LONGEST_SLOT} minutes")
+        raise AgendaRefused(f"{where}: a slot has {SHORTEST_SLOT} to {LONGEST_SLOT} minutes")
 
 
 def spans(

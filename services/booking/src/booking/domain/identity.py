@@ -41,15 +41,15 @@ class Identity:
     phone: str | None
     email: str | None
 
-    def sealed_form(self) -> str:
-        """Everything but the date of birth, which is sealed apart."""
+    def to_json_text(self) -> str:
+        """Everything but the date of birth, which is encrypted apart."""
         content = asdict(self)
         del content["birth_date"]
         return json.dumps(content, ensure_ascii=False)
 
     @classmethod
-    def of(cls, sealed_form: str, *, birth_date: date) -> Self:
-        content = json.loads(sealed_form)
+    def of(cls, to_json_text: str, *, birth_date: date) -> Self:
+        content = json.loads(to_json_text)
         address = content.pop("address")
         content["sex"] = Sex(content["sex"])
         return cls(**content, birth_date=birth_date, address=Address(**address) if address else None)

@@ -30,7 +30,7 @@ class EmergencyNumber:
     confidence: str
 
 
-class ReasonUnknown(DomainError):
+class ReasonNotFound(DomainError):
     code: ClassVar[str] = "reason-unknown"
     refusal: ClassVar[Refusal] = Refusal.INVALID
 
@@ -72,13 +72,13 @@ class Reasons:
         return tuple(newest.values())
 
     def accept(self, code: str, *, on: date) -> Reason:
-        """Raises ReasonUnknown, or Emergency when the reason is a red flag."""
+        """Raises ReasonNotFound, or Emergency when the reason is a red flag."""
         for row in self.valid(on):
             if row.code == code:
                 if row.red_flag:
                     raise Emergency(self.numbers)
                 return row
-        raise ReasonUnknown("no such reason")
+        raise ReasonNotFound("no such reason")
 
 
 def load() -> Reasons:

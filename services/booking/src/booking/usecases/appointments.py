@@ -24,7 +24,7 @@ from booking.domain.lifecycle import (
 )
 from booking.domain.offers import check_ahead, decide_by
 from booking.models import ONE_VISIT_OF_PATIENT, Appointment, Offer, Strike
-from booking.store import SealedBirth
+from booking.store import EncryptedBirth
 from booking.usecases.patients import BORN_ON
 from common import vault
 from common.crypto import Keyring
@@ -109,7 +109,7 @@ class About(TypedDict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Word:
+class CompletionReport:
     """The practitioner's, on what was done; None: as it was asked for."""
 
     acts: Sequence[str]
@@ -194,7 +194,7 @@ async def move(
     new day. Raises MoveRefused, TooLate, TimeTaken, PatientBusy, TimePassed, AnotherPractitioner.
     """
     found = await store.get_appointment_to_move(session, appointment_id, caller=caller)
-    appointment, sealed, time_zone = found.appointment, found.birth, found.time_zone
+    appointment, encrypted, time_zone = found.appointment, found.birth, found.time_zone
     status = after(appointment.status, Move.RESCHEDULE)
     moved_from = appointment.starts_at
     judged = judge(found.party, starts_at=moved_from, now=now)
@@ -211,7 +211,7 @@ async def move(
     appointment.decide_by = decide_by(starts_at=offer.starts_at, now=now)
     appointment.action = appointment.action_expires_at = None
     clock = clock_of(time_zone, zone=appointment.zone)
-    _count_ages_again(keyring, appointment, sealed, clock=clock)
+    _count_ages_again(keyring, appointment, encrypted, clock=clock)
     moved = AppointmentMovedV1(
         **about(appointment),
         decide_by=appointment.decide_by,
@@ -242,7 +242,7 @@ async def start(session: AsyncSession, appointment_id: UUID, *, caller: Caller, 
 
 
 async def complete(
-    session: AsyncSession, appointment_id: UUID, *, word: Word, caller: Caller, now: datetime
+    session: AsyncSession, appointment_id: UUID, *, word: CompletionReport, caller: Caller, now: datetime
 ) -> Appointment:
     """The practitioner's word on what was done. The terms of the booking stay, but for the fee."""
     appointment = await _lock_as_practitioner(session, appointment_id, caller)
@@ -443,15 +443,15 @@ async def _busy(session: AsyncSession, appointment: Appointment, offer: Offer, p
 
 
 def _count_ages_again(
-    keyring: Keyring, appointment: Appointment, sealed: SealedBirth | None, *, clock: ZoneInfo
+    keyring: Keyring, appointment: Appointment, encrypted: EncryptedBirth | None, *, clock: ZoneInfo
 ) -> None:
     """On the day of the new time. Of an erased patient nothing is known but what was counted before."""
-    if sealed is None:
+    if encrypted is None:
         return
     key = vault.patient_key(
-        keyring, appointment.patient_id, wrapped=sealed.wrapped, master_key=sealed.master_key
+        keyring, appointment.patient_id, wrapped=encrypted.wrapped, master_key=encrypted.master_key
     )
-    born_on = date.fromisoformat(key.open(sealed.born_on, field=BORN_ON))
+    born_on = date.fromisoformat(key.decrypt(encrypted.born_on, field=BORN_ON))
     found = ages(born_on, starts_at=appointment.starts_at, clock=clock)
     appointment.under_16 = found.under_16
     appointment.minor_on_1_january = found.minor_on_1_january

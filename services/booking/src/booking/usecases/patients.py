@@ -39,7 +39,7 @@ class TooManyRelatives(DomainError):
     refusal: ClassVar[Refusal] = Refusal.CONFLICT
 
 
-class BirthDateInvalid(DomainError):
+class BirthDateRefused(DomainError):
     code: ClassVar[str] = "birth-date-invalid"
     refusal: ClassVar[Refusal] = Refusal.INVALID
 
@@ -62,7 +62,7 @@ async def create_patient(
     account_id: UUID,
     now: datetime,
 ) -> tuple[Patient, Link]:
-    """Raises SelfExists, PatientKnown, TooManyRelatives, BirthDateInvalid."""
+    """Raises SelfExists, PatientKnown, TooManyRelatives, BirthDateRefused."""
     _check_birth(identity.birth_date, now=now)
     if relation is Relation.SELF and await store.has_self(session, account_id):
         raise SelfExists("this account has its own profile")
@@ -74,7 +74,7 @@ async def create_patient(
     patient = Patient(id=uuid7(now), version=0, revision=0, created_at=now)
     session.add(patient)
     await session.flush()
-    await _seal(session, keyring, patient, identity, now=now)
+    await _encrypt(session, keyring, patient, identity, now=now)
     link = Link(account_id=account_id, patient_id=patient.id, relation=relation, since=now)
     session.add(link)
     linked = PatientLinkedV1(patient_id=patient.id, account_id=account_id)
@@ -91,10 +91,10 @@ async def update_patient(
     *,
     now: datetime,
 ) -> Identity:
-    """The patient's row is locked. Raises BirthDateInvalid."""
+    """The patient's row is locked. Raises BirthDateRefused."""
     identity = replace(await identity_of(session, keyring, patient), **changes)
     _check_birth(identity.birth_date, now=now)
-    await _seal(session, keyring, patient, identity, now=now)
+    await _encrypt(session, keyring, patient, identity, now=now)
     await session.flush()
     return identity
 
@@ -103,15 +103,15 @@ async def identity_of(session: AsyncSession, keyring: Keyring, patient: Patient)
     """The caller has written the access log."""
     if patient.identity is None or patient.born_on is None:
         raise store.PatientNotFound("no such patient")
-    sealed_form = await vault.open(session, keyring, patient.id, patient.identity, field=IDENTITY)
-    born_on = await vault.open(session, keyring, patient.id, patient.born_on, field=BORN_ON)
-    return Identity.of(sealed_form, birth_date=date.fromisoformat(born_on))
+    to_json_text = await vault.decrypt(session, keyring, patient.id, patient.identity, field=IDENTITY)
+    born_on = await vault.decrypt(session, keyring, patient.id, patient.born_on, field=BORN_ON)
+    return Identity.of(to_json_text, birth_date=date.fromisoformat(born_on))
 
 
 async def erase_patient(
     session: AsyncSession, keyring: Keyring, patient_id: UUID, *, account_id: UUID, now: datetime
 ) -> None:
-    """Destroys the key of everything sealed here; ids, states and amounts of past appointments stay.
+    """Destroys the key of everything encrypted here; ids, states and amounts of past appointments stay.
 
     Raises PatientHasAppointments while one is open.
     """
@@ -155,17 +155,17 @@ async def give_consent(
 
 def _check_birth(birth_date: date, *, now: datetime) -> None:
     if birth_date > latest_day(now):  # a child may be born in Réunion before the day begins in Paris
-        raise BirthDateInvalid
+        raise BirthDateRefused
 
 
-async def _seal(
+async def _encrypt(
     session: AsyncSession, keyring: Keyring, patient: Patient, identity: Identity, *, now: datetime
 ) -> None:
-    patient.identity = await vault.seal(
-        session, keyring, patient.id, identity.sealed_form(), field=IDENTITY, now=now
+    patient.identity = await vault.encrypt(
+        session, keyring, patient.id, identity.to_json_text(), field=IDENTITY, now=now
     )
     born_on = identity.birth_date.isoformat()
-    patient.born_on = await vault.seal(session, keyring, patient.id, born_on, field=BORN_ON, now=now)
+    patient.born_on = await vault.encrypt(session, keyring, patient.id, born_on, field=BORN_ON, now=now)
     patient.identity_hash = _hash(keyring, identity.search_form())
     patient.revision += 1
 

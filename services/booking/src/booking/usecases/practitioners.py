@@ -120,7 +120,7 @@ async def write_agenda(
 ) -> None:
     """Replaces rules and exceptions, and the offers that follow from them. The practitioner's row is locked.
 
-    Raises AgendaInvalid.
+    Raises AgendaRefused.
     """
     agenda.check(rules, exceptions)
     await store.clear_agenda(session, practitioner.id)

@@ -25,22 +25,22 @@ from common.web.auth import Caller
 _FACTS_FOLLOW_FOR: Final = timedelta(hours=1)
 
 
-class Told(NamedTuple):
+class AppointmentView(NamedTuple):
     appointment: Appointment
     facts: Sequence[HistoryRow]
     reason_code: str | None
 
 
-class Meeting(NamedTuple):
+class VisitParticipants(NamedTuple):
     appointment: Appointment
     practitioner: Practitioner
     patient: Identity
     reason: Reason | None
 
 
-async def find_told(
+async def find_view(
     session: AsyncSession, keyring: Keyring, appointment_id: UUID, *, caller: Caller
-) -> Told | None:
+) -> AppointmentView | None:
     """None: not there, or not for this caller. Support sees no reason."""
     seen = await store.find_seen(session, appointment_id, caller=caller)
     if seen is None:
@@ -48,7 +48,7 @@ async def find_told(
     clinical = seen.party is not Party.PLATFORM
     code = await _reason_code(session, keyring, seen.appointment) if clinical else None
     facts = await store.list_history(session, [appointment_id])
-    return Told(seen.appointment, facts[appointment_id], code)
+    return AppointmentView(seen.appointment, facts[appointment_id], code)
 
 
 async def has_all_facts(
@@ -73,19 +73,19 @@ async def is_settled(session: AsyncSession, appointment_id: UUID) -> bool | None
     return None if waits else True
 
 
-async def meeting(
+async def participants(
     session: AsyncSession, keyring: Keyring, appointment: Appointment, *, now: datetime
-) -> Meeting:
+) -> VisitParticipants:
     """The caller has written the access log. Raises PatientNotFound after an erasure."""
     patient: Patient = await store.get_patient_of(session, appointment)
     identity = await identity_of(session, keyring, patient)
     practitioner = await store.get_practitioner_of(session, appointment)
     code = await _reason_code(session, keyring, appointment)
     known = {row.code: row for row in REASONS.valid(now.astimezone(LEGAL_ZONE).date())}
-    return Meeting(appointment, practitioner, identity, known.get(code or ""))
+    return VisitParticipants(appointment, practitioner, identity, known.get(code or ""))
 
 
 async def _reason_code(session: AsyncSession, keyring: Keyring, appointment: Appointment) -> str | None:
     if appointment.reason is None:
         return None
-    return await vault.open(session, keyring, appointment.patient_id, appointment.reason, field=REASON)
+    return await vault.decrypt(session, keyring, appointment.patient_id, appointment.reason, field=REASON)

@@ -63,7 +63,7 @@ class Requested:
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class RequestResources:
     """What a request works with."""
 
     direct: asyncpg.Pool
@@ -73,22 +73,24 @@ class Desk:
     decide_within: timedelta
 
 
-async def request(desk: Desk, wanted: Wanted, *, key: idempotency.Key, now: datetime) -> Requested:
+async def request(
+    resources: RequestResources, wanted: Wanted, *, key: idempotency.Key, now: datetime
+) -> Requested:
     """Claims the time, or says why not. Two round trips when nobody is in the way.
 
-    Raises Emergency, ReasonUnknown, PatientNotFound, OfferNotFound, TimePassed, ConsentMissing, TimeTaken,
+    Raises Emergency, ReasonNotFound, PatientNotFound, OfferNotFound, TimePassed, ConsentMissing, TimeTaken,
     PatientBusy, InFlight, KeyReused.
     """
     REASONS.accept(wanted.reason_code, on=now.astimezone(LEGAL_ZONE).date())
-    async with desk.direct.acquire() as connection:
-        requested = await _request(desk, connection, wanted, key=key, now=now)
+    async with resources.direct.acquire() as connection:
+        requested = await _request(resources, connection, wanted, key=key, now=now)
     if requested is None:
-        raise TimeTaken(await _next(desk, wanted, now=now))
+        raise TimeTaken(await _next(resources, wanted, now=now))
     return requested
 
 
 async def _request(
-    desk: Desk, connection: Direct, wanted: Wanted, *, key: idempotency.Key, now: datetime
+    resources: RequestResources, connection: Direct, wanted: Wanted, *, key: idempotency.Key, now: datetime
 ) -> Requested | None:
     for _ in range(_TRIES):
         read = await hot.read_request(
@@ -101,17 +103,22 @@ async def _request(
         earlier = idempotency.decided(key, read)
         if earlier is not None:
             return Requested(UUID(earlier), {})
-        fields = _fields(desk, wanted, read, now=now)
-        requested = await _claim(desk, connection, fields, key=key, now=now)
+        fields = _fields(resources, wanted, read, now=now)
+        requested = await _claim(resources, connection, fields, key=key, now=now)
         if requested is not None:
             return requested
-        if not await _is_free_now(desk, connection, wanted, read, key=key, now=now):
+        if not await _is_free_now(resources, connection, wanted, read, key=key, now=now):
             break
     return None
 
 
 async def _claim(
-    desk: Desk, connection: Direct, fields: dict[str, Any], *, key: idempotency.Key, now: datetime
+    resources: RequestResources,
+    connection: Direct,
+    fields: dict[str, Any],
+    *,
+    key: idempotency.Key,
+    now: datetime,
 ) -> Requested | None:
     appointment_id: UUID = fields["id"]
     event = _event(fields)
@@ -131,14 +138,20 @@ async def _claim(
         raise idempotency.in_flight()
     if claimed.history_id is None:
         return None
-    if desk.wake is not None:
-        desk.wake.set("outbox")
-        desk.wake.set("task")
+    if resources.wake is not None:
+        resources.wake.set("outbox")
+        resources.wake.set("task")
     return Requested(appointment_id, fields, event.type, claimed.history_id)
 
 
 async def _is_free_now(
-    desk: Desk, connection: Direct, wanted: Wanted, read: Any, *, key: idempotency.Key, now: datetime
+    resources: RequestResources,
+    connection: Direct,
+    wanted: Wanted,
+    read: Any,
+    *,
+    key: idempotency.Key,
+    now: datetime,
 ) -> bool:
     """Why the claim was refused; True when trying again may help. Raises PatientBusy."""
     refusal = await hot.explain_refusal(
@@ -154,11 +167,11 @@ async def _is_free_now(
     if refusal.answered:
         return True  # and the next read finds the answer
     if refusal.overdue:
-        async with desk.sessions.begin() as session:
+        async with resources.sessions.begin() as session:
             await end_overdue(session, offer=_offer(wanted, read), patient_no=read["patient_no"], now=now)
         return True
     if refusal.taken and refusal.shown_free:
-        async with desk.sessions.begin() as session:
+        async with resources.sessions.begin() as session:
             await store.mark_taken(
                 session, practitioner_no=read["practitioner_no"], starting=read["starts_at"]
             )
@@ -167,8 +180,8 @@ async def _is_free_now(
     return not refusal.taken
 
 
-async def _next(desk: Desk, wanted: Wanted, *, now: datetime) -> list[Offer]:
-    async with desk.sessions() as session:
+async def _next(resources: RequestResources, wanted: Wanted, *, now: datetime) -> list[Offer]:
+    async with resources.sessions() as session:
         offer = await store.get_offer(session, wanted.offer_id)
         return list(await next_offers(session, offer, now=now))
 
@@ -197,7 +210,7 @@ _TERMS: Final = (
 )
 
 
-def _fields(desk: Desk, wanted: Wanted, read: Any, *, now: datetime) -> dict[str, Any]:
+def _fields(resources: RequestResources, wanted: Wanted, read: Any, *, now: datetime) -> dict[str, Any]:
     """The columns of the new appointment. What the caller may not use answers as if it were not there."""
     if read["patient_id"] is None or read["wrapped"] is None:
         raise store.PatientNotFound("no such patient")
@@ -207,9 +220,9 @@ def _fields(desk: Desk, wanted: Wanted, read: Any, *, now: datetime) -> dict[str
     if read["consent_id"] is None:
         raise ConsentMissing("the patient consents to a teleconsultation first")
     patient_key = vault.patient_key(
-        desk.keyring, wanted.patient_id, wrapped=read["wrapped"], master_key=read["master_key"]
+        resources.keyring, wanted.patient_id, wrapped=read["wrapped"], master_key=read["master_key"]
     )
-    born_on = date.fromisoformat(patient_key.open(read["born_on"], field=BORN_ON))
+    born_on = date.fromisoformat(patient_key.decrypt(read["born_on"], field=BORN_ON))
     clock = clock_of(read["time_zone"], zone=read["zone"])
     found = ages(born_on, starts_at=read["starts_at"], clock=clock)
     fields: dict[str, Any] = {name: read[name] for name in _TERMS}
@@ -224,11 +237,11 @@ def _fields(desk: Desk, wanted: Wanted, read: Any, *, now: datetime) -> dict[str
         "account_id": wanted.account_id,
         "starts_at": read["starts_at"],
         "ends_at": read["ends_at"],
-        "decide_by": decide_by(starts_at=read["starts_at"], now=now, within=desk.decide_within),
+        "decide_by": decide_by(starts_at=read["starts_at"], now=now, within=resources.decide_within),
         "requested_at": now,
         "consent_id": read["consent_id"],
         "preview_id": wanted.preview_id,
-        "reason": patient_key.seal(wanted.reason_code, field=REASON),
+        "reason": patient_key.encrypt(wanted.reason_code, field=REASON),
         "pathway": wanted.pathway,
         "territory": wanted.territory,
         "exemption_related": wanted.exemption_related,

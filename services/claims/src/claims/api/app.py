@@ -8,14 +8,14 @@ from fastapi import FastAPI
 from claims.api import routes_claims, routes_coverage, routes_quotes, routes_support
 from claims.api.document import ABOUT
 from claims.settings import Settings
-from claims.usecases.means import means_of
+from claims.usecases.config import config_of
 from common.clock import Clock
 from common.db import engine_of, sessions_of
 from common.wake import Wake
 from common.web import access
 from common.web.app import base_app
 from common.web.auth import Verifier
-from common.web.rights import GrantedRights
+from common.web.permissions import GrantedPermissions
 from common.web.service_client import ServiceClient
 
 
@@ -40,13 +40,13 @@ def create_app(settings: Settings, *, clock: Clock, wake: Wake) -> FastAPI:
         sessions=sessions_of(engine, wake),
         verifier=Verifier(settings.tokens),
         cursor_key=settings.keys.cursor_key,
-        rights=GrantedRights(booking),
+        permissions=GrantedPermissions(booking),
         wake=wake,
         lifespan=lifespan,
         about=ABOUT,
         edge=settings.edge,
     )
-    app.state.means = means_of(settings.keys, settings.terms, settings.pricing_policy)
+    app.state.config = config_of(settings.keys, settings.terms, settings.pricing_policy)
     for routes in (routes_coverage, routes_quotes, routes_claims, routes_support):
         app.include_router(routes.router)
     app.include_router(access.routes("claims"))

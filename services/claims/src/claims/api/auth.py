@@ -1,4 +1,4 @@
-"""What routes need besides the common dependencies: the means, and how much a caller sees."""
+"""What routes need besides the common dependencies: the configuration, and how much a caller sees."""
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
@@ -7,18 +7,18 @@ from uuid import UUID
 from fastapi import Depends, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from claims.usecases.means import Means
+from claims.usecases.config import ClaimsConfig
 from common.web.access import Access
 from common.web.auth import Caller, Role
 from common.web.progress import Progress
 
 
-async def _means(request: Request) -> Means:
-    means: Means = request.app.state.means
-    return means
+async def _config(request: Request) -> ClaimsConfig:
+    config: ClaimsConfig = request.app.state.config
+    return config
 
 
-MeansDep = Annotated[Means, Depends(_means)]
+ConfigDep = Annotated[ClaimsConfig, Depends(_config)]
 
 
 def sees_reasons(caller: Caller) -> bool:
@@ -36,5 +36,5 @@ async def wait_for(
     """`Prefer: wait` for whoever may see the appointment, without a connection in between."""
     if seconds > 0:
         async with progress.sessions() as session:
-            await access.rights.may_see_appointment(session, access.caller, appointment_id)
+            await access.permissions.may_see_appointment(session, access.caller, appointment_id)
         await progress.wait_until(check, seconds, about=appointment_id)

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 
 from claims import store
-from claims.api.auth import MeansDep, sees_reasons, wait_for
+from claims.api.auth import ConfigDep, sees_reasons, wait_for
 from claims.api.schemas import CareActRead, ClaimFactRead, HistoryPage, InsuredRead, LegRead
 from claims.usecases import care, legs, reading
 from common.messaging import history
@@ -25,7 +25,7 @@ router = APIRouter(prefix="/claims/v1", tags=["claims"])
 async def read_care_act(
     appointment_id: UUID,
     access: AccessDep,
-    means: MeansDep,
+    config: ConfigDep,
     transaction: Transaction,
     progress: ProgressDep,
     prefer: Prefer,
@@ -36,7 +36,7 @@ async def read_care_act(
     await access.appointment(
         transaction, appointment_id, patient_id=patient_id, what="care-act", purpose="billing"
     )
-    seen = await reading.care_act(transaction, means, appointment_id)
+    seen = await reading.care_act(transaction, config, appointment_id)
     shown = [LegRead.of(leg, seen.submissions) for leg in seen.legs]
     reasons = sees_reasons(access.caller)
     return CareActRead.of(seen.act, seen.result, shown, seen.balances, reasons=reasons)
@@ -53,7 +53,7 @@ async def correct_leg(
     access: AccessDep,
     caller: CallerDep,
     key: IdempotencyKey,
-    means: MeansDep,
+    config: ConfigDep,
     transaction: Transaction,
     now: Now,
 ) -> LegRead:
@@ -64,7 +64,7 @@ async def correct_leg(
     )
     if await idempotency.begin(transaction, key, now=now) is None:
         practitioner = Role.PRACTITIONER in caller.roles
-        await legs.correct(transaction, means, appointment_id, leg_id, by_practitioner=practitioner, now=now)
+        await legs.correct(transaction, config, appointment_id, leg_id, by_practitioner=practitioner, now=now)
         await idempotency.finish(transaction, key, status=200, reference=str(leg_id), now=now)
     leg = await store.get_leg(transaction, leg_id)
     return LegRead.of(leg, await store.list_submissions(transaction, [leg_id]))
@@ -98,7 +98,7 @@ async def list_claim_facts(
 async def read_insured(
     appointment_id: UUID,
     access: AccessDep,
-    means: MeansDep,
+    config: ConfigDep,
     transaction: Transaction,
     purpose: Annotated[str, Query(pattern=r"^[a-z][a-z-]{2,39}$")],
 ) -> InsuredRead:
@@ -112,4 +112,4 @@ async def read_insured(
         purpose=purpose,
         clinical=True,
     )
-    return InsuredRead.of(await care.insured_person(transaction, means, appointment_id))
+    return InsuredRead.of(await care.insured_person(transaction, config, appointment_id))

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Response
 
 from claims import store
-from claims.api.auth import MeansDep
+from claims.api.auth import ConfigDep
 from claims.api.schemas import (
     AmcList,
     AmcRead,
@@ -42,7 +42,7 @@ async def put_coverage(
     caller: CallerDep,
     if_match: IfMatchOptional,
     response: Response,
-    means: MeansDep,
+    config: ConfigDep,
     transaction: Transaction,
     now: Now,
 ) -> CoverageRead:
@@ -52,10 +52,10 @@ async def put_coverage(
     if head.version > 0 or if_match is not None:
         etags.check(if_match, head.version)
     row = await coverage.put_coverage(
-        transaction, means, patient_id, body.statement(), head=head, stated_by=caller.subject, now=now
+        transaction, config, patient_id, body.statement(), head=head, stated_by=caller.subject, now=now
     )
     response.headers["ETag"] = etags.etag(row.version)
-    return CoverageRead.of(row, await coverage.opened(transaction, means, row, care_on=day_in_paris(now)))
+    return CoverageRead.of(row, await coverage.opened(transaction, config, row, care_on=day_in_paris(now)))
 
 
 @router.get("/patients/{patient_id}/coverage", responses=responses(404))
@@ -63,7 +63,7 @@ async def read_coverage(
     patient_id: UUID,
     access: AccessDep,
     response: Response,
-    means: MeansDep,
+    config: ConfigDep,
     transaction: Transaction,
     now: Now,
 ) -> CoverageRead:
@@ -71,7 +71,7 @@ async def read_coverage(
     await access.patient(transaction, patient_id, what="coverage", purpose="care")
     row = await coverage.get_current(transaction, patient_id)
     response.headers["ETag"] = etags.etag(row.version)
-    return CoverageRead.of(row, await coverage.opened(transaction, means, row, care_on=day_in_paris(now)))
+    return CoverageRead.of(row, await coverage.opened(transaction, config, row, care_on=day_in_paris(now)))
 
 
 @router.get(
@@ -80,13 +80,13 @@ async def read_coverage(
     openapi_extra=bounded("the first 50; a longer word finds fewer"),
 )
 async def search_amc_directory(
-    means: MeansDep,
+    config: ConfigDep,
     now: Now,
     q: Annotated[str, Query(min_length=2, max_length=64)],
     on: Annotated[QueryDate | None, Query(description="the care date; today when left out")] = None,
 ) -> AmcList:
     """By the start of the number or a part of the name."""
-    rows = means.tables.search_amc(q, on=on or day_in_paris(now))
+    rows = config.tables.search_amc(q, on=on or day_in_paris(now))
     return AmcList(items=[AmcRead.of(row) for row in rows[:50]])
 
 
@@ -97,12 +97,12 @@ async def search_amc_directory(
     dependencies=[requires(Role.ADMINISTRATOR)],
 )
 async def add_sponsor_offer(
-    body: SponsorOfferCreate, key: IdempotencyKey, means: MeansDep, transaction: Transaction, now: Now
+    body: SponsorOfferCreate, key: IdempotencyKey, config: ConfigDep, transaction: Transaction, now: Now
 ) -> SponsorOfferRead:
     """The answer tells the joining code, once: a replay does not."""
     earlier = await idempotency.begin(transaction, key, now=now)
     if earlier is not None:
         return SponsorOfferRead.of(await sponsors.get_offer(transaction, UUID(earlier)), None)
-    row, code = await sponsors.add_offer(transaction, means, body.offer(), now=now)
+    row, code = await sponsors.add_offer(transaction, config, body.offer(), now=now)
     await idempotency.finish(transaction, key, status=201, reference=str(row.id), now=now)
     return SponsorOfferRead.of(row, code)

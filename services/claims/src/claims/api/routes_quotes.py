@@ -7,13 +7,13 @@ from zoneinfo import ZoneInfo
 from fastapi import APIRouter
 
 from claims import store
-from claims.api.auth import MeansDep, sees_reasons, wait_for
+from claims.api.auth import ConfigDep, sees_reasons, wait_for
 from claims.api.schemas import PreviewCreate, PreviewRead, QuoteList, QuoteRead, RecomputationRead
 from claims.domain.asking import When
 from claims.domain.calendar import day_at
 from claims.domain.refusals import PricingRefused
 from claims.usecases import coverage, quotes, reading
-from claims.usecases.statements import CoverageImpossible, IdentifierRefused, inside
+from claims.usecases.statements import CoverageRefused, IdentifierRefused, inside
 from common.errors import at_field
 from common.web.access import AccessDep
 from common.web.auth import CallerDep
@@ -30,7 +30,7 @@ async def create_preview(
     body: PreviewCreate,
     access: AccessDep,
     caller: CallerDep,
-    means: MeansDep,
+    config: ConfigDep,
     transaction: Transaction,
     now: Now,
 ) -> PreviewRead:
@@ -50,18 +50,18 @@ async def create_preview(
     try:
         insurance, offer = await coverage.for_preview(
             transaction,
-            means,
+            config,
             body.patient_id,
             body.coverage.statement() if body.coverage else None,
             care_on=care_on,
             now=now,
         )
-    except (IdentifierRefused, CoverageImpossible) as error:
+    except (IdentifierRefused, CoverageRefused) as error:
         raise inside(error, "coverage") from None
     try:
         row = await quotes.preview(
             transaction,
-            means,
+            config,
             consultation,
             insurance,
             offer=offer,
@@ -73,23 +73,23 @@ async def create_preview(
         )
     except PricingRefused as error:
         raise error.at(body.pointer(error.field)) from None
-    return PreviewRead.of(row, await reading.preview_result(transaction, means, row))
+    return PreviewRead.of(row, await reading.preview_result(transaction, config, row))
 
 
 @router.get("/previews/{preview_id}", responses=responses(404))
 async def read_preview(
-    preview_id: UUID, caller: CallerDep, means: MeansDep, transaction: Transaction
+    preview_id: UUID, caller: CallerDep, config: ConfigDep, transaction: Transaction
 ) -> PreviewRead:
     """A preview of the caller, as it was answered."""
     row = await store.get_preview(transaction, preview_id, created_by=caller.subject)
-    return PreviewRead.of(row, await reading.preview_result(transaction, means, row))
+    return PreviewRead.of(row, await reading.preview_result(transaction, config, row))
 
 
 @router.get("/appointments/{appointment_id}/quote", responses=responses(404))
 async def read_quote(
     appointment_id: UUID,
     access: AccessDep,
-    means: MeansDep,
+    config: ConfigDep,
     transaction: Transaction,
     progress: ProgressDep,
     prefer: Prefer,
@@ -99,7 +99,7 @@ async def read_quote(
         access, progress, appointment_id, lambda s: store.find_last_revision(s, appointment_id), prefer
     )
     await _see(access, transaction, appointment_id, what="quote")
-    quote, result = await reading.latest_quote(transaction, means, appointment_id)
+    quote, result = await reading.latest_quote(transaction, config, appointment_id)
     return QuoteRead.of(quote, result, reasons=sees_reasons(access.caller))
 
 
@@ -109,22 +109,22 @@ async def read_quote(
     openapi_extra=bounded("one revision for each change before the consultation"),
 )
 async def list_quotes(
-    appointment_id: UUID, access: AccessDep, means: MeansDep, transaction: Transaction
+    appointment_id: UUID, access: AccessDep, config: ConfigDep, transaction: Transaction
 ) -> QuoteList:
     """Every revision, oldest first."""
     await _see(access, transaction, appointment_id, what="quote")
-    seen = await reading.all_quotes(transaction, means, appointment_id)
+    seen = await reading.all_quotes(transaction, config, appointment_id)
     reasons = sees_reasons(access.caller)
     return QuoteList(items=[QuoteRead.of(quote, result, reasons=reasons) for quote, result in seen])
 
 
 @router.get("/appointments/{appointment_id}/quotes/{revision}/recomputation", responses=responses(404))
 async def recompute_quote(
-    appointment_id: UUID, revision: int, access: AccessDep, means: MeansDep, transaction: Transaction
+    appointment_id: UUID, revision: int, access: AccessDep, config: ConfigDep, transaction: Transaction
 ) -> RecomputationRead:
     """Prices the stored question again and says whether the cents are the same."""
     await _see(access, transaction, appointment_id, what="quote")
-    recomputed = await reading.recomputed_quote(transaction, means, appointment_id, revision=revision)
+    recomputed = await reading.recomputed_quote(transaction, config, appointment_id, revision=revision)
     return RecomputationRead.of(recomputed)
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 
 from claims import store
-from claims.api.auth import MeansDep
+from claims.api.auth import ConfigDep
 from claims.api.schemas import BalanceRead, LegRead
 from claims.api.schemas_support import (
     AgeingPage,
@@ -77,12 +77,12 @@ async def correct_coding(
     body: CodingWrite,
     access: AccessDep,
     key: IdempotencyKey,
-    means: MeansDep,
+    config: ConfigDep,
     transaction: Transaction,
     now: Now,
 ) -> StoryEntryRead:
     """Prices the care with a corrected coding. Without a price for it either, all stays as it was."""
-    return await _price(access, key, means, transaction, appointment_id, body.coding(), now)
+    return await _price(access, key, config, transaction, appointment_id, body.coding(), now)
 
 
 @router.post(
@@ -94,12 +94,12 @@ async def price_unpriced_care(
     appointment_id: UUID,
     access: AccessDep,
     key: IdempotencyKey,
-    means: MeansDep,
+    config: ConfigDep,
     transaction: Transaction,
     now: Now,
 ) -> StoryEntryRead:
     """Prices the care again as it is coded, with the tables of now."""
-    return await _price(access, key, means, transaction, appointment_id, None, now)
+    return await _price(access, key, config, transaction, appointment_id, None, now)
 
 
 @router.get(
@@ -117,7 +117,7 @@ async def read_story(
 ) -> StoryPage:
     """Every state of the care act, its claims and balances, with amount, reason and date; oldest first."""
     await _see(access, transaction, appointment_id, what="story")
-    await store.get_stream(transaction, appointment_id)
+    await store.get_root(transaction, appointment_id)
     after = int(cursor[0]) if cursor else 0
     rows = await store.list_story(transaction, appointment_id, after=after, limit=limit + 1)
     more = pages.encode([str(rows[limit - 1].id)], key=key) if len(rows) > limit else None
@@ -205,7 +205,7 @@ async def write_balance_off(
         await idempotency.finish(transaction, key, status=200, reference=str(balance_id), now=now)
     row = await store.find_balance(transaction, balance_id)
     if row is None:
-        raise store.BalanceUnknown("no balance of this id")
+        raise store.BalanceNotFound("no balance of this id")
     return BalanceRead.of(row)
 
 
@@ -241,7 +241,7 @@ async def read_statement(
     else:
         known = await store.speaks_for(reading_, caller.rpps, practitioner_id)
     if not known:
-        raise store.PractitionerUnknown("no practitioner of this id is known here, or is yours")
+        raise store.PractitionerNotFound("no practitioner of this id is known here, or is yours")
     if before < from_on:
         raise reports.PeriodReversed
     after = (datetime.fromisoformat(cursor[0]), UUID(cursor[1])) if cursor else None
@@ -265,17 +265,17 @@ async def read_statement(
 
 @router.post("/returns-files", dependencies=[requires(Role.ADMINISTRATOR)])
 async def import_returns_file(
-    body: ReturnsFileWrite, means: MeansDep, sessions: SessionsDep, now: Now
+    body: ReturnsFileWrite, config: ConfigDep, sessions: SessionsDep, now: Now
 ) -> ReturnsFileRead:
     """Payers' answers and bank lines of a file: each line is imported once, however often the file comes."""
     text = returns_files.text_of(body.text, body.base64)
-    return ReturnsFileRead.of(await returns_files.import_file(sessions, means, text, now=now))
+    return ReturnsFileRead.of(await returns_files.import_file(sessions, config, text, now=now))
 
 
 async def _price(
     access: AccessDep,
     key: IdempotencyKey,
-    means: MeansDep,
+    config: ConfigDep,
     transaction: Transaction,
     appointment_id: UUID,
     coding: Coding | None,
@@ -283,7 +283,7 @@ async def _price(
 ) -> StoryEntryRead:
     await _see(access, transaction, appointment_id, what="unpriced-care")
     if await idempotency.begin(transaction, key, now=now) is None:
-        await unpriced.correct(transaction, means, appointment_id, coding, now=now)
+        await unpriced.correct(transaction, config, appointment_id, coding, now=now)
         await idempotency.finish(transaction, key, status=200, reference=str(appointment_id), now=now)
     return StoryEntryRead.of(await store.get_pricing(transaction, appointment_id))
 

@@ -29,8 +29,8 @@ from claims.models import (
     SponsorOffer,
     Submission,
 )
-from claims.usecases.coverage import Known
-from claims.usecases.means import SeenInsured
+from claims.usecases.config import SeenInsured
+from claims.usecases.coverage import CoverageSnapshot
 from claims.usecases.pricing import Recomputed
 from claims.usecases.sponsors import Offer
 from claims.usecases.statements import AmcStatement, Statement
@@ -185,7 +185,7 @@ class CoverageRead(Out):
     warnings: Annotated[list[str], Field(description="rights-unverified: the declared coverage counts")]
 
     @classmethod
-    def of(cls, row: CoverageVersion, known: Known) -> Self:
+    def of(cls, row: CoverageVersion, known: CoverageSnapshot) -> Self:
         person, insurance = known.person, known.insurance
         amc = (
             AmcRead(number=row.amc_number, name=person.amc_name, contracted=person.amc_contracted)

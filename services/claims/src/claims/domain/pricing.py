@@ -41,7 +41,7 @@ from claims.domain.priced import (
 from claims.domain.priced_json import priced_to_json
 from claims.domain.refusals import PricingRefused, RefusalCode, WarningCode
 from claims.domain.sentences import UNTOLD, Explanation, Sentences
-from claims.domain.settlement import Settled, settle
+from claims.domain.settlement import Computation, compute
 from claims.domain.situation import find_specialty
 from claims.domain.tables import Book, Tables
 from common.money import Cents
@@ -101,10 +101,10 @@ def price(
     """
     refuse_impossible(inputs)
     book = tables.known_at(as_known_at)
-    settled = settle(inputs, book, policy)
-    if _changed_since_booking(inputs, settled, book, policy):
-        settled.steps.append(Step("T1", None, settled.advance_cents))
-    return _explained(inputs, settled, tables)
+    computed = compute(inputs, book, policy)
+    if _changed_since_booking(inputs, computed, book, policy):
+        computed.steps.append(Step("T1", None, computed.advance_cents))
+    return _explained(inputs, computed, tables)
 
 
 def preview_acts(
@@ -116,15 +116,15 @@ def preview_acts(
     return inputs.acts or acts_before_coding(inputs, specialty, book)
 
 
-def _changed_since_booking(inputs: Inputs, settled: Settled, book: Book, policy: Policy) -> bool:
+def _changed_since_booking(inputs: Inputs, computed: Computation, book: Book, policy: Policy) -> bool:
     """Rule T1: the same question on the day of booking had another answer, or none."""
     if inputs.booked_on is None or inputs.booked_on >= inputs.care_on:
         return False
     try:
-        at_booking = settle(replace(inputs, care_on=inputs.booked_on), book, policy)
+        at_booking = compute(replace(inputs, care_on=inputs.booked_on), book, policy)
     except PricingRefused:
         return True
-    return settled.altered_from(at_booking)
+    return computed.altered_from(at_booking)
 
 
 # Rules that take from the shares, or add to them: their sentences follow those of the shares.
@@ -138,60 +138,60 @@ _ESTIMATES: Final = (
 )
 
 
-def _told(settled: Settled) -> list[WarningCode]:
+def _told(computed: Computation) -> list[WarningCode]:
     """Of the warnings those that tell the patient something that no other sentence of the answer says."""
-    rules = {step.rule for step in settled.steps}
+    rules = {step.rule for step in computed.steps}
     untold = UNTOLD | (_IN_ONE_SENTENCE if "E1" in rules else frozenset())
-    told = [warning for warning in settled.warnings if warning not in untold]
+    told = [warning for warning in computed.warnings if warning not in untold]
     doubts = [warning for warning in told if warning in _ESTIMATES]
     return [warning for warning in told if warning not in doubts[1:]]
 
 
 def _shares(
-    inputs: Inputs, settled: Settled, sentences: Sentences, amounts: dict[str, int]
+    inputs: Inputs, computed: Computation, sentences: Sentences, amounts: dict[str, int]
 ) -> list[Explanation]:
     """Who pays the practitioner, and who refunds the patient: each amount that is not 0 in one sentence."""
-    rules = {step.rule for step in settled.steps}
+    rules = {step.rule for step in computed.steps}
     fund = "local" if "B5" in rules else None
     insurer = "css" if "B3" in rules else None
     refunded = "if-insured" if inputs.insured is Insured.UNKNOWN else None
     shares = (
         ("summary/amo-paid", fund, amounts["amo_claim"]),
         ("summary/amc-paid", insurer, amounts["amc_claim"]),
-        ("summary/amo-refund", refunded or fund, settled.amo_cents - amounts["amo_claim"]),
-        ("summary/amc-refund", insurer or refunded, settled.amc_refund_cents),
+        ("summary/amo-refund", refunded or fund, computed.amo_cents - amounts["amo_claim"]),
+        ("summary/amc-refund", insurer or refunded, computed.amc_refund_cents),
     )
     return [sentences.written(name, variant, amounts) for name, variant, cents in shares if cents]
 
 
-def _explained(inputs: Inputs, settled: Settled, tables: Tables) -> Priced:
+def _explained(inputs: Inputs, computed: Computation, tables: Tables) -> Priced:
     sentences = tables.sentences
-    third_party = settled.sheet_mode in {SheetMode.TP, SheetMode.TP_RECEIPT}
+    third_party = computed.sheet_mode in {SheetMode.TP, SheetMode.TP_RECEIPT}
     amounts = {
-        "advance": settled.advance_cents,
-        "amc": settled.amc_cents,
-        "amc_claim": settled.amc_cents - settled.amc_refund_cents,
-        "amc_refund": settled.amc_refund_cents,
-        "amo": settled.amo_cents,
-        "amo_claim": settled.amo_cents if third_party else 0,
+        "advance": computed.advance_cents,
+        "amc": computed.amc_cents,
+        "amc_claim": computed.amc_cents - computed.amc_refund_cents,
+        "amc_refund": computed.amc_refund_cents,
+        "amo": computed.amo_cents,
+        "amo_claim": computed.amo_cents if third_party else 0,
         "amount": 0,
-        "base": settled.base_cents,
-        "contribution": settled.contribution_cents,
-        "copayment": settled.copayment_cents,
+        "base": computed.base_cents,
+        "contribution": computed.contribution_cents,
+        "copayment": computed.copayment_cents,
         "fee": inputs.fee_cents,
-        "final": settled.final_cents,
-        "left": settled.copayment_left_cents,
-        "main": settled.amo_cents - settled.supplement_cents,
-        "overrun": settled.overrun_cents,
-        "rate": settled.rate_bp,
-        "sponsor": settled.sponsor_cents,
-        "supplement": settled.supplement_cents,
-        "surcharge": settled.surcharge_cents,
+        "final": computed.final_cents,
+        "left": computed.copayment_left_cents,
+        "main": computed.amo_cents - computed.supplement_cents,
+        "overrun": computed.overrun_cents,
+        "rate": computed.rate_bp,
+        "sponsor": computed.sponsor_cents,
+        "supplement": computed.supplement_cents,
+        "surcharge": computed.surcharge_cents,
     }
     trace = []
     explanations = [sentences.written("summary/advance", None, amounts)]
-    shares: list[Explanation] | None = _shares(inputs, settled, sentences, amounts)
-    for rule, reason, amount, row, variant in settled.steps:
+    shares: list[Explanation] | None = _shares(inputs, computed, sentences, amounts)
+    for rule, reason, amount, row, variant in computed.steps:
         if shares is not None and rule in _AFTER_SHARES:
             explanations += shares
             shares = None
@@ -203,32 +203,32 @@ def _explained(inputs: Inputs, settled: Settled, tables: Tables) -> Priced:
         explanations.append(explanation)
     explanations += shares or []
     explanations.append(sentences.written("summary/final", None, amounts))
-    told = _told(settled)
+    told = _told(computed)
     explanations += [sentences.written(f"warning/{warning.value}", None, amounts) for warning in told]
     return Priced(
         engine_version=ENGINE_VERSION,
         tables_version=tables.version,
-        reimbursable=settled.reimbursable,
+        reimbursable=computed.reimbursable,
         fee_cents=inputs.fee_cents,
-        base_cents=settled.base_cents,
-        overrun_cents=settled.overrun_cents,
-        amo_cents=settled.amo_cents,
-        amc_cents=settled.amc_cents,
-        amo_refund_expected_cents=settled.amo_refund_cents,
-        amc_refund_expected_cents=settled.amc_refund_cents,
-        sponsor_cents=settled.sponsor_cents,
-        flat_contribution_cents=settled.contribution_cents,
-        surcharge_cents=settled.surcharge_cents,
-        deferred_deductions_cents=settled.deferred_cents,
-        advance_cents=settled.advance_cents,
-        patient_final_cents=settled.final_cents,
-        sheet_mode=settled.sheet_mode,
-        lines=settled.lines,
-        claim_parts=settled.claim_parts,
-        sheet=settled.sheet,
-        pathway_indicator=settled.indicator,
-        exemption_code=settled.claim_code,
+        base_cents=computed.base_cents,
+        overrun_cents=computed.overrun_cents,
+        amo_cents=computed.amo_cents,
+        amc_cents=computed.amc_cents,
+        amo_refund_expected_cents=computed.amo_refund_cents,
+        amc_refund_expected_cents=computed.amc_refund_cents,
+        sponsor_cents=computed.sponsor_cents,
+        flat_contribution_cents=computed.contribution_cents,
+        surcharge_cents=computed.surcharge_cents,
+        deferred_deductions_cents=computed.deferred_cents,
+        advance_cents=computed.advance_cents,
+        patient_final_cents=computed.final_cents,
+        sheet_mode=computed.sheet_mode,
+        lines=computed.lines,
+        claim_parts=computed.claim_parts,
+        sheet=computed.sheet,
+        pathway_indicator=computed.indicator,
+        exemption_code=computed.claim_code,
         trace=tuple(trace),
-        warnings=tuple(settled.warnings),
+        warnings=tuple(computed.warnings),
         explanations=tuple(explanations),
     )

@@ -20,7 +20,7 @@ ZERO = Cents(0)
 UNCONFIRMED = "U"
 
 
-class Settled(NamedTuple):
+class Computation(NamedTuple):
     """Amounts in cents, meaning as in Priced."""
 
     reimbursable: bool
@@ -49,7 +49,7 @@ class Settled(NamedTuple):
     steps: list[Step]
     warnings: list[WarningCode]
 
-    def altered_from(self, other: "Settled") -> bool:
+    def altered_from(self, other: "Computation") -> bool:
         """Whether a patient, a payer or the practitioner would notice."""
         return (
             self.sheet_mode is not other.sheet_mode
@@ -70,7 +70,7 @@ class LineShare(NamedTuple):
     left_cents: Cents
 
 
-def settle(inputs: Inputs, book: Book, policy: Policy) -> Settled:
+def compute(inputs: Inputs, book: Book, policy: Policy) -> Computation:
     """Steps 1 to 11 of the order of evaluation. Raises PricingRefused."""
     situation = read_situation(inputs, book, policy)
     partner = situation.partner
@@ -91,7 +91,9 @@ def settle(inputs: Inputs, book: Book, policy: Policy) -> Settled:
     return _reimbursed(situation, code_and_base(situation), verdict)
 
 
-def _not_reimbursed(situation: Situation, step: Step, *, warnings: tuple[WarningCode, ...] = ()) -> Settled:
+def _not_reimbursed(
+    situation: Situation, step: Step, *, warnings: tuple[WarningCode, ...] = ()
+) -> Computation:
     """The patient owes the whole fee, which a sponsor may pay; nothing is looked up (S2)."""
     inputs = situation.inputs
     fee = inputs.fee_cents
@@ -105,7 +107,7 @@ def _not_reimbursed(situation: Situation, step: Step, *, warnings: tuple[Warning
     if step.row is not None and step.row.confidence == UNCONFIRMED:
         told.append(WarningCode.UNCONFIRMED_RULE)
     left = Cents(fee - sponsor)
-    return Settled(
+    return Computation(
         reimbursable=False,
         base_cents=ZERO,
         overrun_cents=fee,
@@ -134,7 +136,7 @@ def _not_reimbursed(situation: Situation, step: Step, *, warnings: tuple[Warning
     )
 
 
-def _reimbursed(situation: Situation, coded: Coded, verdict: Reimbursability) -> Settled:
+def _reimbursed(situation: Situation, coded: Coded, verdict: Reimbursability) -> Computation:
     """Steps 5 to 11; a verdict without its step is the reduced rate out of pathway."""
     inputs = situation.inputs
     fee, base, overrun = inputs.fee_cents, coded.base_cents, coded.overrun_cents
@@ -176,7 +178,7 @@ def _reimbursed(situation: Situation, coded: Coded, verdict: Reimbursability) ->
         *_contribution_steps(kept, third_party),
         *([Step("S1", None, sponsor)] if sponsor else []),
     ]
-    return Settled(
+    return Computation(
         reimbursable=True,
         base_cents=base,
         overrun_cents=overrun,

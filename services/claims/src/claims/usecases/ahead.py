@@ -5,15 +5,15 @@ from collections.abc import Sequence
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from claims import store
-from claims.usecases import sealing
-from claims.usecases.means import Means
+from claims.usecases import encryption
+from claims.usecases.config import ClaimsConfig
 from common.events.base import AppointmentFact, Event
 from common.events.booking import AppointmentRequestedV1, ConsultationCompletedV1
 
 
-async def prepare(session: AsyncSession, means: Means, events: Sequence[Event]) -> None:
+async def prepare(session: AsyncSession, config: ClaimsConfig, events: Sequence[Event]) -> None:
     """As many statements for many facts as for one, and locks in one order: batches do not cross."""
-    await store.lock_streams(
+    await store.lock_roots(
         session, [each.appointment_id for each in events if isinstance(each, AppointmentFact)]
     )
     requested = [each for each in events if isinstance(each, AppointmentRequestedV1)]
@@ -21,7 +21,7 @@ async def prepare(session: AsyncSession, means: Means, events: Sequence[Event]) 
     patients = {each.patient_id for each in (*requested, *completed)}
     if patients:
         await store.lock_coverages(session, patients, exclusive=bool(completed))
-        await sealing.read_keys(session, means, patients, kept=False)
+        await encryption.read_keys(session, config, patients, kept=False)
     if completed:
-        await sealing.read_keys(session, means, {each.patient_id for each in completed}, kept=True)
+        await encryption.read_keys(session, config, {each.patient_id for each in completed}, kept=True)
         await store.read_issued_quotes(session, {each.appointment_id for each in completed})

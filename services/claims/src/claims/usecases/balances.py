@@ -8,9 +8,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from claims import store
 from claims.domain.leg import Move, State
-from claims.models import Balance, BalanceState, Leg, Status, Stream
+from claims.models import AppointmentRoot, Balance, BalanceState, Leg, Status
 from claims.usecases import early, story
-from claims.usecases.means import Means
+from claims.usecases.config import ClaimsConfig
 from common.errors import DomainError, Refusal
 from common.events.claims import BalanceOpenedV1, BalanceSettledV1
 from common.events.envelope import Meta
@@ -30,34 +30,34 @@ class BalanceNotOpen(DomainError):
 
 
 async def open_for_leg(
-    session: AsyncSession, means: Means, stream: Stream, leg: Leg, *, now: datetime
+    session: AsyncSession, config: ClaimsConfig, root: AppointmentRoot, leg: Leg, *, now: datetime
 ) -> None:
     """The AMC refused its part. Shown; charged only where the policy says so, and within the mandate."""
     left = Cents(leg.amount_cents - leg.paid_cents)
-    await _open(session, means, stream, reason="leg-rejected", leg=leg, amount_cents=left, now=now)
+    await _open(session, config, root, reason="leg-rejected", leg=leg, amount_cents=left, now=now)
 
 
 async def open_for_rights(
-    session: AsyncSession, means: Means, stream: Stream, leg: Leg, *, now: datetime
+    session: AsyncSession, config: ClaimsConfig, root: AppointmentRoot, leg: Leg, *, now: datetime
 ) -> None:
     """The rights of a performed act were never proven: a receivable, never a silent charge."""
     cents = leg.amount_cents
-    await _open(session, means, stream, reason="rights-never-proven", leg=leg, amount_cents=cents, now=now)
+    await _open(session, config, root, reason="rights-never-proven", leg=leg, amount_cents=cents, now=now)
 
 
 async def take_short(
-    session: AsyncSession, means: Means, event: ShortV1, meta: Meta, *, now: datetime
+    session: AsyncSession, config: ClaimsConfig, event: ShortV1, meta: Meta, *, now: datetime
 ) -> Outcome:
-    stream = await early.known_stream(session, event, meta)
-    if stream is None:
+    root = await early.known_root(session, event, meta)
+    if root is None:
         return waiting("appointment-requested")
-    if stream.status is not Status.PRICED:
-        await early.keep(session, stream, event, meta)
+    if root.status is not Status.PRICED:
+        await early.keep(session, root, event, meta)
         return waiting("consultation-completed")
     opened = await _open(
         session,
-        means,
-        stream,
+        config,
+        root,
         reason="captured-less-than-due",
         leg=None,
         amount_cents=event.short_cents,
@@ -65,23 +65,23 @@ async def take_short(
     )
     if not opened:
         return ignored("already-open")
-    history.note(session, stream.id, meta.type, at=meta.time)
+    history.note(session, root.id, meta.type, at=meta.time)
     return APPLIED
 
 
 async def take_charge(
     session: AsyncSession, event: BalanceChargedV1, meta: Meta, *, now: datetime
 ) -> Outcome:
-    stream = await early.known_stream(session, event, meta)
-    if stream is None:
+    root = await early.known_root(session, event, meta)
+    if root is None:
         return waiting("appointment-requested")
     balance = await store.find_balance(session, event.balance_id)
     if balance is None:
         return ignored("balance-unknown")
     if balance.state is BalanceState.SETTLED:
         return ignored("already-settled")
-    history.note(session, stream.id, meta.type, at=meta.time)
-    _settle(session, stream, balance, "charge", now=now)
+    history.note(session, root.id, meta.type, at=meta.time)
+    _settle(session, root, balance, "charge", now=now)
     if balance.leg_id is not None:
         leg = await store.lock_leg(session, balance.leg_id)
         if leg.state is State.REJECTED:
@@ -95,19 +95,19 @@ async def take_failed_charge(
     session: AsyncSession, event: BalanceChargeFailedV1, meta: Meta, *, now: datetime
 ) -> Outcome:
     """Payment could not collect it: the balance stays open, with the reason."""
-    stream = await early.known_stream(session, event, meta)
-    if stream is None:
+    root = await early.known_root(session, event, meta)
+    if root is None:
         return waiting("appointment-requested")
     balance = await store.find_balance(session, event.balance_id)
     if balance is None:
         return ignored("balance-unknown")
     if balance.state is BalanceState.SETTLED:
         return ignored("already-settled")
-    history.note(session, stream.id, meta.type, at=meta.time)
+    history.note(session, root.id, meta.type, at=meta.time)
     balance.charge_failure = event.reason
     story.tell(
         session,
-        stream.id,
+        root.id,
         "balance",
         "charge-failed",
         now=now,
@@ -120,14 +120,14 @@ async def take_failed_charge(
 async def write_off(
     session: AsyncSession, appointment_id: UUID, balance_id: UUID, *, reason: str, now: datetime
 ) -> Balance:
-    """Nobody asks the patient for it any more. Raises BalanceUnknown, BalanceNotOpen."""
-    stream = await store.lock_stream(session, appointment_id)
+    """Nobody asks the patient for it any more. Raises BalanceNotFound, BalanceNotOpen."""
+    root = await store.lock_root(session, appointment_id)
     balance = await store.find_balance(session, balance_id)
     if balance is None or balance.appointment_id != appointment_id:
-        raise store.BalanceUnknown("no balance of this id")
+        raise store.BalanceNotFound("no balance of this id")
     if balance.state is BalanceState.SETTLED:
         raise BalanceNotOpen("this balance is settled")
-    _settle(session, stream, balance, "write-off", now=now, reason=reason)
+    _settle(session, root, balance, "write-off", now=now, reason=reason)
     if balance.leg_id is not None:
         leg = await store.lock_leg(session, balance.leg_id)
         if leg.state is State.FALLBACK_PATIENT:
@@ -135,17 +135,17 @@ async def write_off(
     return balance
 
 
-async def settle_of_leg(session: AsyncSession, stream: Stream, leg: Leg, *, now: datetime) -> None:
+async def settle_of_leg(session: AsyncSession, root: AppointmentRoot, leg: Leg, *, now: datetime) -> None:
     """A leg that was rejected is paid after all: the patient owes nothing for it."""
     balance = await store.find_open_balance_of_leg(session, leg.id)
     if balance is not None:
-        _settle(session, stream, balance, "payer", now=now)
+        _settle(session, root, balance, "payer", now=now)
 
 
 async def _open(
     session: AsyncSession,
-    means: Means,
-    stream: Stream,
+    config: ClaimsConfig,
+    root: AppointmentRoot,
     *,
     reason: Reason,
     leg: Leg | None,
@@ -153,38 +153,38 @@ async def _open(
     now: datetime,
 ) -> bool:
     leg_id: UUID | None = leg.id if leg else None
-    if await store.find_balance_for(session, stream.id, reason=reason, leg_id=leg_id) is not None:
+    if await store.find_balance_for(session, root.id, reason=reason, leg_id=leg_id) is not None:
         return False
     balance = Balance(
         id=uuid7(now),
-        appointment_id=stream.id,
+        appointment_id=root.id,
         leg_id=leg_id,
         payer_kind=leg.payer_kind if leg else None,
         reason=reason,
         amount_cents=amount_cents,
-        collect=means.terms.collect_balances,
+        collect=config.terms.collect_balances,
         state=BalanceState.OPEN,
         opened_at=now,
     )
     store.add_balance(session, balance)
     opened = BalanceOpenedV1.model_validate(
         {
-            **_about(stream, balance),
+            **_about(root, balance),
             "reason": reason,
             "payer_kind": balance.payer_kind,
             "collect": balance.collect,
         }
     )
-    outbox.add(session, stream, opened, now=now)
+    outbox.add(session, root, opened, now=now)
     story.tell(
-        session, stream.id, "balance", "open", now=now, leg=leg, amount_cents=amount_cents, reason=reason
+        session, root.id, "balance", "open", now=now, leg=leg, amount_cents=amount_cents, reason=reason
     )
     return True
 
 
 def _settle(
     session: AsyncSession,
-    stream: Stream,
+    root: AppointmentRoot,
     balance: Balance,
     settled_by: SettledBy,
     *,
@@ -193,7 +193,7 @@ def _settle(
 ) -> None:
     story.tell(
         session,
-        stream.id,
+        root.id,
         "balance",
         "settled",
         now=now,
@@ -201,15 +201,15 @@ def _settle(
         reason=reason or settled_by,
     )
     balance.state, balance.settled_by, balance.settled_at = BalanceState.SETTLED, settled_by, now
-    settled = BalanceSettledV1.model_validate({**_about(stream, balance), "settled_by": settled_by})
-    outbox.add(session, stream, settled, now=now)
+    settled = BalanceSettledV1.model_validate({**_about(root, balance), "settled_by": settled_by})
+    outbox.add(session, root, settled, now=now)
 
 
-def _about(stream: Stream, balance: Balance) -> dict[str, object]:
+def _about(root: AppointmentRoot, balance: Balance) -> dict[str, object]:
     return {
-        "appointment_id": stream.id,
+        "appointment_id": root.id,
         "balance_id": balance.id,
-        "account_id": stream.account_id,
+        "account_id": root.account_id,
         "currency": "EUR",
         "amount_cents": balance.amount_cents,
     }

@@ -14,8 +14,8 @@ from claims.domain.claimfile import Claim, ClaimedLine
 from claims.domain.leg import SENDABLE, Move, State
 from claims.domain.pricing import Payer
 from claims.models import Batch, BatchState, CareAct, Leg, Practitioner, Submission
-from claims.usecases import insured, legs, pricing, sealing, story
-from claims.usecases.means import Means
+from claims.usecases import encryption, insured, legs, pricing, story
+from claims.usecases.config import ClaimsConfig
 from common.ids import uuid7
 from common.messaging import tasks
 from common.money import Cents
@@ -32,7 +32,9 @@ class Gathered:
     file: ClaimBatch
 
 
-async def gather(session: AsyncSession, means: Means, leg_id: UUID, *, now: datetime) -> Gathered | None:
+async def gather(
+    session: AsyncSession, config: ClaimsConfig, leg_id: UUID, *, now: datetime
+) -> Gathered | None:
     """The batch that this leg's task is to send; None: it left, or leaves, with another one.
 
     Takes every leg of the same biller, payer and destination that may leave. Locks legs only, and waits for
@@ -44,8 +46,8 @@ async def gather(session: AsyncSession, means: Means, leg_id: UUID, *, now: date
         batch = await store.find_batch(session, submission.batch_id) if submission else None
         if batch is None or batch.leader_leg_id != leg.id or batch.state is BatchState.SENT:
             return None
-        return Gathered(batch_id=batch.id, file=await _file(session, means, batch))
-    if leg.state not in SENDABLE or not leg.released:
+        return Gathered(batch_id=batch.id, file=await _file(session, config, batch))
+    if leg.state not in SENDABLE or not leg.free_to_leave:
         return None
     batch = await _made(session, leg, now=now)
     company = await store.take_sendable_legs(
@@ -53,7 +55,7 @@ async def gather(session: AsyncSession, means: Means, leg_id: UUID, *, now: date
         payer=leg.payer,
         biller_id=leg.biller_id,
         paid_to=leg.paid_to,
-        limit=means.terms.batch_size,
+        limit=config.terms.batch_size,
     )
     others = [each for each in company if each.id != leg.id]
     for each in (leg, *others):
@@ -65,19 +67,19 @@ async def gather(session: AsyncSession, means: Means, leg_id: UUID, *, now: date
     await session.flush()
     planned = [legs.sending(each, each.attempt) for each in others]
     await tasks.settle(session, legs.SEND, planned, outcome=LEFT_WITH_ANOTHER, now=now)
-    return Gathered(batch_id=batch.id, file=await _file(session, means, batch))
+    return Gathered(batch_id=batch.id, file=await _file(session, config, batch))
 
 
-async def mark_sent(session: AsyncSession, means: Means, batch_id: UUID, *, now: datetime) -> None:
+async def mark_sent(session: AsyncSession, config: ClaimsConfig, batch_id: UUID, *, now: datetime) -> None:
     """The gateway has the batch. Legs whose answer was quicker are past this already."""
     batch = await store.get_batch(session, batch_id)
     batched = await store.list_batched(session, batch_id)
     await store.lock_claims(session, [leg.appointment_id for _, leg in batched])
     for submission, leg in batched:
-        stream = await store.lock_stream(session, leg.appointment_id)
+        root = await store.lock_root(session, leg.appointment_id)
         locked = await store.lock_leg(session, leg.id)
         if locked.state is State.BATCHED and locked.attempt == submission.attempt:
-            await legs.record_sent(session, means, stream, locked, submission, now=now)
+            await legs.record_sent(session, config, root, locked, submission, now=now)
     batch.state, batch.sent_at = BatchState.SENT, batch.sent_at or now
     await session.flush()  # before the task of the next poll, which every batch that was sent touches
 
@@ -130,12 +132,12 @@ async def _made(session: AsyncSession, leader: Leg, *, now: datetime) -> Batch:
     return batch
 
 
-async def _file(session: AsyncSession, means: Means, batch: Batch) -> ClaimBatch:
+async def _file(session: AsyncSession, config: ClaimsConfig, batch: Batch) -> ClaimBatch:
     batched = await store.list_batched(session, batch.id)
     acts = {
         act.id: act for act in await store.list_care_acts(session, [leg.care_act_id for _, leg in batched])
     }
-    await sealing.read_keys(session, means, {act.patient_id for act in acts.values()}, kept=True)
+    await encryption.read_keys(session, config, {act.patient_id for act in acts.values()}, kept=True)
     practitioners = await store.list_practitioners(session, {act.practitioner_id for act in acts.values()})
     return ClaimBatch(
         id=batch.id,
@@ -144,7 +146,7 @@ async def _file(session: AsyncSession, means: Means, batch: Batch) -> ClaimBatch
         biller_id=batch.biller_id,
         made_at=batch.made_at,
         claims=[
-            await _claim(session, means, submission, leg, acts[leg.care_act_id], practitioners)
+            await _claim(session, config, submission, leg, acts[leg.care_act_id], practitioners)
             for submission, leg in batched
         ],
     )
@@ -152,15 +154,15 @@ async def _file(session: AsyncSession, means: Means, batch: Batch) -> ClaimBatch
 
 async def _claim(
     session: AsyncSession,
-    means: Means,
+    config: ClaimsConfig,
     submission: Submission,
     leg: Leg,
     act: CareAct,
     practitioners: Mapping[UUID, Practitioner],
 ) -> Claim:
-    person = await insured.person_of(session, means, act)
+    person = await insured.person_of(session, config, act)
     practitioner = practitioners.get(act.practitioner_id)
-    result = await pricing.result_of(session, means, act, owner=act.patient_id, kept=True)
+    result = await pricing.result_of(session, config, act, owner=act.patient_id, kept=True)
     lines: Sequence[dict[str, Any]] = leg.lines["lines"]
     return Claim(
         invoice_no=submission.invoice_no,

@@ -1,4 +1,4 @@
-"""Coverage of a patient: stated in versions, read at an instant, sealed at rest."""
+"""Coverage of a patient: stated in versions, read at an instant, encrypted at rest."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ from claims.domain.pricing import Insured, Nir, Sponsor, SponsorKind
 from claims.domain.rights import PayerKind, RightsAnswer, RightsStatus, RightsVerdict, applied, judged
 from claims.models import Coverage, CoverageVersion, SponsorOffer
 from claims.models import RightsAnswer as RightsAnswerRow
-from claims.usecases import sealing, sponsors
-from claims.usecases.means import InsuredPerson, Means
-from claims.usecases.statements import CoverageImpossible, Statement, checked, require_holder
+from claims.usecases import encryption, sponsors
+from claims.usecases.config import ClaimsConfig, InsuredPerson
+from claims.usecases.statements import CoverageRefused, Statement, checked, require_holder
 from common import vault
 from common.messaging import tasks
 
@@ -29,7 +29,7 @@ _JUST_AFTER: Final = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
+class CoverageSnapshot:
     """A coverage version, opened, with what payers' rights services said about it."""
 
     version: int
@@ -68,7 +68,7 @@ class Known:
 
 async def put_coverage(
     session: AsyncSession,
-    means: Means,
+    config: ClaimsConfig,
     patient_id: UUID,
     statement: Statement,
     *,
@@ -78,12 +78,12 @@ async def put_coverage(
 ) -> CoverageVersion:
     """Adds a version and asks for new quotes of the patient's live appointments. `head` is locked.
 
-    Raises IdentifierRefused, CoverageImpossible.
+    Raises IdentifierRefused, CoverageRefused.
     """
     today = day_in_paris(now)
-    facts = checked(means, statement, now=now)
-    require_holder(means, statement, today=today)
-    offer = await _sponsor_offer(session, means, statement.sponsor_code, day=today)
+    facts = checked(config, statement, now=now)
+    require_holder(config, statement, today=today)
+    offer = await _sponsor_offer(session, config, statement.sponsor_code, day=today)
     # A final price may already rest on "nothing newer at that instant": a new version begins after it.
     begins = now
     if head.priced_until is not None and head.priced_until >= begins:
@@ -100,13 +100,13 @@ async def put_coverage(
         amc_number=facts.pop("amc_number"),
         amc_declared=statement.amc_declared.value,
         sponsor_offer_id=offer.id if offer else None,
-        sealed=await sealing.seal(session, means, patient_id, facts, field=_FIELD, now=now),
-        nir_index=means.keyring.blind_index(facts["nir"], field="nir") if facts["nir"] else None,
-        member_index=means.keyring.blind_index(member, field="amc-member") if member else None,
+        encrypted=await encryption.encrypt_json(session, config, patient_id, facts, field=_FIELD, now=now),
+        nir_index=config.keyring.blind_index(facts["nir"], field="nir") if facts["nir"] else None,
+        member_index=config.keyring.blind_index(member, field="amc-member") if member else None,
     )
     session.add(version)
     await session.flush()
-    if means.terms.look_up_rights and any(facts[name] for name in ("nir", "nia", "ame_number")):
+    if config.terms.look_up_rights and any(facts[name] for name in ("nir", "nia", "ame_number")):
         plan_look_up(session, patient_id, key=f"{patient_id}:{head.version}", care_on=today, due_at=now)
     for appointment_id in await store.list_live_appointments(session, patient_id):
         tasks.add(
@@ -139,27 +139,25 @@ def _exemptions(stored: Sequence[dict[str, Any]]) -> tuple[Exemption, ...]:
 
 
 async def _sponsor_offer(
-    session: AsyncSession, means: Means, code: str | None, *, day: date
+    session: AsyncSession, config: ClaimsConfig, code: str | None, *, day: date
 ) -> SponsorOffer | None:
     if code is None:
         return None
-    index = sponsors.code_index(means.keyring, code)
+    index = sponsors.code_index(config.keyring, code)
     offer = await store.find_sponsor_offer(session, code_index=index, day=day)
     if offer is None:
-        raise CoverageImpossible(
-            "sponsor-code-unknown", "no offer holds under this code", field="sponsor_code"
-        )
+        raise CoverageRefused("sponsor-code-unknown", "no offer holds under this code", field="sponsor_code")
     return offer
 
 
 async def opened(
     session: AsyncSession,
-    means: Means,
+    config: ClaimsConfig,
     row: CoverageVersion | None,
     *,
     care_on: date,
     known_at: datetime | None = None,
-) -> Known:
+) -> CoverageSnapshot:
     """What a version says; no version says nothing. A sponsor's offer counts if it holds on the care date.
 
     With the answers of the rights services that were known at `known_at`; all of them without one.
@@ -167,11 +165,11 @@ async def opened(
     if row is None:
         return _nothing(0)
     try:
-        facts = await sealing.unseal(session, means, row.patient_id, row.sealed, field=_FIELD)
+        facts = await encryption.decrypt_json(session, config, row.patient_id, row.encrypted, field=_FIELD)
     except vault.DataErased:
         return _nothing(row.version)
     offer = await store.get_sponsor_offer(session, row.sponsor_offer_id) if row.sponsor_offer_id else None
-    amc = means.tables.find_amc(row.amc_number, on=care_on) if row.amc_number else None
+    amc = config.tables.find_amc(row.amc_number, on=care_on) if row.amc_number else None
     insurance = _insurance(
         facts,
         insured=Insured(row.insured),
@@ -180,8 +178,8 @@ async def opened(
         scheme=row.scheme,
         sponsor=_sponsor(offer, care_on) if offer else None,
     )
-    answers = await _answers(session, means, row, known_at=known_at)
-    return Known(
+    answers = await _answers(session, config, row, known_at=known_at)
+    return CoverageSnapshot(
         version=row.version,
         valid_from=row.valid_from,
         insurance=applied(insurance, answers, care_on=care_on),
@@ -207,16 +205,16 @@ async def opened(
 
 
 async def _answers(
-    session: AsyncSession, means: Means, row: CoverageVersion, *, known_at: datetime | None
+    session: AsyncSession, config: ClaimsConfig, row: CoverageVersion, *, known_at: datetime | None
 ) -> list[RightsAnswer]:
-    if not means.terms.look_up_rights:
+    if not config.terms.look_up_rights:
         return []
     rows = await store.list_rights_answers(session, row.patient_id, version=row.version, known_at=known_at)
-    return [await _answer(session, means, each) for each in rows]
+    return [await _answer(session, config, each) for each in rows]
 
 
-async def _answer(session: AsyncSession, means: Means, row: RightsAnswerRow) -> RightsAnswer:
-    told = await sealing.unseal(session, means, row.patient_id, row.sealed, field=RIGHTS_FIELD)
+async def _answer(session: AsyncSession, config: ClaimsConfig, row: RightsAnswerRow) -> RightsAnswer:
+    told = await encryption.decrypt_json(session, config, row.patient_id, row.encrypted, field=RIGHTS_FIELD)
     exemptions = told["exemptions"]
     return RightsAnswer(
         payer_kind="amo" if row.payer_kind == "amo" else "amc",
@@ -230,12 +228,12 @@ async def _answer(session: AsyncSession, means: Means, row: RightsAnswerRow) -> 
 
 
 async def stated(
-    session: AsyncSession, means: Means, statement: Statement, *, care_on: date, now: datetime
+    session: AsyncSession, config: ClaimsConfig, statement: Statement, *, care_on: date, now: datetime
 ) -> tuple[Insurance, SponsorOffer | None]:
-    """What a statement would price with, without keeping it. Raises IdentifierRefused, CoverageImpossible."""
+    """What a statement would price with, without keeping it. Raises IdentifierRefused, CoverageRefused."""
     today = day_in_paris(now)
-    facts = checked(means, statement, now=now)
-    offer = await _sponsor_offer(session, means, statement.sponsor_code, day=today)
+    facts = checked(config, statement, now=now)
+    offer = await _sponsor_offer(session, config, statement.sponsor_code, day=today)
     insurance = _insurance(
         facts,
         insured=statement.is_insured,
@@ -249,7 +247,7 @@ async def stated(
 
 async def for_preview(
     session: AsyncSession,
-    means: Means,
+    config: ClaimsConfig,
     patient_id: UUID | None,
     statement: Statement | None,
     *,
@@ -258,18 +256,18 @@ async def for_preview(
 ) -> tuple[Insurance, SponsorOffer | None]:
     """What is stated; else what is known of the patient; else nothing. With the offer of a sponsor."""
     if statement is not None:
-        return await stated(session, means, statement, care_on=care_on, now=now)
+        return await stated(session, config, statement, care_on=care_on, now=now)
     if patient_id is None:
         return NOTHING_KNOWN, None
     row = await store.find_current_coverage(session, patient_id)
-    known = await opened(session, means, row, care_on=care_on)
+    known = await opened(session, config, row, care_on=care_on)
     return known.insurance, known.offer
 
 
 async def get_current(session: AsyncSession, patient_id: UUID) -> CoverageVersion:
     row = await store.find_current_coverage(session, patient_id)
     if row is None:
-        raise store.CoverageUnknown("nothing is known of this patient's insurance")
+        raise store.CoverageNotFound("nothing is known of this patient's insurance")
     return row
 
 
@@ -297,9 +295,9 @@ def _insurance(
     )
 
 
-def _nothing(version: int) -> Known:
+def _nothing(version: int) -> CoverageSnapshot:
     person = InsuredPerson(coverage_version=version)
-    return Known(
+    return CoverageSnapshot(
         version=version, valid_from=None, insurance=NOTHING_KNOWN, declared=NOTHING_KNOWN, person=person
     )
 
@@ -330,9 +328,9 @@ def _sponsor(offer: SponsorOffer, care_on: date) -> Sponsor | None:
     )
 
 
-async def erase(session: AsyncSession, means: Means, patient_id: UUID) -> None:
+async def erase(session: AsyncSession, config: ClaimsConfig, patient_id: UUID) -> None:
     """Destroys the patient's erasable key and the searchable hashes; care acts keep theirs, by law."""
-    # Answers of rights services are sealed with the same key: nobody reads them any more.
+    # Answers of rights services are encrypted with the same key: nobody reads them any more.
     await store.lock_coverage(session, patient_id)
     await store.forget_indexes(session, patient_id)
-    await sealing.destroy(session, means, patient_id)
+    await encryption.destroy(session, config, patient_id)

@@ -6,22 +6,22 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from claims import store
-from claims.models import EarlyFact, Status, Stream
+from claims.models import AppointmentRoot, EarlyFact, Status
 from common.events.base import AppointmentFact
 from common.events.envelope import Meta
 
 
-async def known_stream(session: AsyncSession, event: AppointmentFact, meta: Meta) -> Stream | None:
+async def known_root(session: AsyncSession, event: AppointmentFact, meta: Meta) -> AppointmentRoot | None:
     """The locked root of an appointment whose request has come; None: the fact waits for it."""
-    stream = await store.lock_stream(session, event.appointment_id)
-    if stream.status is Status.UNKNOWN:
-        await keep(session, stream, event, meta)
+    root = await store.lock_root(session, event.appointment_id)
+    if root.status is Status.UNKNOWN:
+        await keep(session, root, event, meta)
         return None
-    return stream
+    return root
 
 
-async def keep(session: AsyncSession, stream: Stream, event: AppointmentFact, meta: Meta) -> None:
-    stream.facts_wait = True
+async def keep(session: AsyncSession, root: AppointmentRoot, event: AppointmentFact, meta: Meta) -> None:
+    root.facts_wait = True
     fact = EarlyFact(
         appointment_id=event.appointment_id,
         topic=event.topic,
@@ -35,8 +35,8 @@ async def keep(session: AsyncSession, stream: Stream, event: AppointmentFact, me
 
 async def take_early_facts(session: AsyncSession, appointment_id: UUID) -> Sequence[EarlyFact]:
     """The facts that waited, in the order in which they happened; they are marks no more."""
-    stream = await store.held_stream(session, appointment_id)
-    if not stream.facts_wait:
+    root = await store.locked_root(session, appointment_id)
+    if not root.facts_wait:
         return []
-    stream.facts_wait = False
+    root.facts_wait = False
     return await store.take_early_facts(session, appointment_id)

@@ -1,4 +1,4 @@
-"""Whom a care act is billed for: sealed under the key that erasure leaves, as invoices are kept by law."""
+"""Whom a care act is billed for: encrypted under the key that erasure leaves, as invoices are kept by law."""
 
 from datetime import datetime
 from typing import Final
@@ -7,18 +7,22 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from claims.models import CareAct
-from claims.usecases import sealing
-from claims.usecases.means import InsuredPerson, Means
+from claims.usecases import encryption
+from claims.usecases.config import ClaimsConfig, InsuredPerson
 
 _FIELD: Final = "insured-person"
 
 
-async def seal_person(
-    session: AsyncSession, means: Means, patient_id: UUID, person: InsuredPerson, *, now: datetime
+async def encrypt_person(
+    session: AsyncSession, config: ClaimsConfig, patient_id: UUID, person: InsuredPerson, *, now: datetime
 ) -> bytes:
-    return await sealing.seal(session, means, patient_id, person.to_json(), field=_FIELD, now=now, kept=True)
+    return await encryption.encrypt_json(
+        session, config, patient_id, person.to_json(), field=_FIELD, now=now, kept=True
+    )
 
 
-async def person_of(session: AsyncSession, means: Means, act: CareAct) -> InsuredPerson:
-    stored = await sealing.unseal(session, means, act.patient_id, act.insured_sealed, field=_FIELD, kept=True)
+async def person_of(session: AsyncSession, config: ClaimsConfig, act: CareAct) -> InsuredPerson:
+    stored = await encryption.decrypt_json(
+        session, config, act.patient_id, act.insured_encrypted, field=_FIELD, kept=True
+    )
     return InsuredPerson.from_json(stored)

@@ -18,9 +18,9 @@ from claims.domain.leg import SENDABLE, Move, State, after, allowed
 from claims.domain.pricing import ClaimPart, Inputs, PaidTo, Payer, Priced, price
 from claims.domain.rejects import Again, Family, find_reject
 from claims.domain.rights import SUFFICIENT, RightsVerdict
-from claims.models import BatchState, CareAct, Invoice, Leg, Stream, Submission
+from claims.models import AppointmentRoot, BatchState, CareAct, Invoice, Leg, Submission
 from claims.usecases import balances, coverage, insured, pricing, quotes, story
-from claims.usecases.means import InsuredPerson, Means
+from claims.usecases.config import ClaimsConfig, InsuredPerson
 from common.errors import DomainError, Refusal
 from common.events.claims import LegAcknowledgedV1, LegOpenedV1, LegSentV1
 from common.ids import uuid7
@@ -61,22 +61,22 @@ class PriceWouldChange(DomainError):
 class _Opening:
     """Legs of a priced care act that the end of the transaction opens."""
 
-    stream: Stream
+    root: AppointmentRoot
     act: CareAct
     parts: Sequence[ClaimPart]
     person: InsuredPerson
-    parked: AbstractSet[str]
+    awaiting_rights: AbstractSet[str]
     cause: Cause | None
 
 
 def plan_legs(
     session: AsyncSession,
-    stream: Stream,
+    root: AppointmentRoot,
     act: CareAct,
     priced: Priced,
     person: InsuredPerson,
     *,
-    parked: AbstractSet[str],
+    awaiting_rights: AbstractSet[str],
 ) -> None:
     """One leg per payer to claim from, opened by `open_planned` before the transaction ends.
 
@@ -85,12 +85,14 @@ def plan_legs(
     """
     cause: Cause | None = notes_of(session).cause
     parts = priced.claim_parts if priced.sheet is None else (*priced.claim_parts, priced.sheet)
-    opening = _Opening(stream=stream, act=act, parts=parts, person=person, parked=parked, cause=cause)
-    stream.sheet_waits = priced.sheet is not None  # whose share is in the advance
+    opening = _Opening(
+        root=root, act=act, parts=parts, person=person, awaiting_rights=awaiting_rights, cause=cause
+    )
+    root.sheet_waits = priced.sheet is not None  # whose share is in the advance
     session.info.setdefault(_PLANNED, []).append(opening)
 
 
-async def open_planned(session: AsyncSession, means: Means, *, now: datetime) -> None:
+async def open_planned(session: AsyncSession, config: ClaimsConfig, *, now: datetime) -> None:
     """Takes the invoice numbers last: whoever prices for the same billers waits for them until the commit."""
     planned: list[_Opening] = session.info.pop(_PLANNED, [])
     wanted: Counter[UUID] = Counter(each.act.biller_id for each in planned for _ in each.parts)
@@ -99,7 +101,7 @@ async def open_planned(session: AsyncSession, means: Means, *, now: datetime) ->
     await session.flush()  # the care acts, before legs that name them
     numbers = await store.take_invoice_numbers(session, wanted)
     opened = [
-        (opening, _leg(means, opening, part, next(numbers[opening.act.biller_id]), now=now))
+        (opening, _leg(config, opening, part, next(numbers[opening.act.biller_id]), now=now))
         for opening in planned
         for part in opening.parts
     ]
@@ -108,27 +110,27 @@ async def open_planned(session: AsyncSession, means: Means, *, now: datetime) ->
     for opening, leg in opened:
         if opening.cause is not None:
             notes_of(session).cause = opening.cause
-        _tell_opened(session, means, opening.stream, leg, now=now)
+        _tell_opened(session, config, opening.root, leg, now=now)
 
 
-def _leg(means: Means, opening: _Opening, part: ClaimPart, number: int, *, now: datetime) -> Leg:
+def _leg(config: ClaimsConfig, opening: _Opening, part: ClaimPart, number: int, *, now: datetime) -> Leg:
     """The AMC's leaves after the fund's acknowledgement, or with it; a sheet once it is paid."""
     act, person, to_amo = opening.act, opening.person, part.payer is Payer.AMO
     sheet = part.paid_to is PaidTo.INSURED
-    parked = part.payer.value in opening.parked and not sheet
+    awaiting_rights = part.payer.value in opening.awaiting_rights and not sheet
     days = calendar.SEND_DIRECT_PAYMENT if sheet else calendar.SEND_THIRD_PARTY
     return Leg(
         id=uuid7(now),
         care_act_id=act.id,
-        appointment_id=opening.stream.id,
+        appointment_id=opening.root.id,
         biller_id=act.biller_id,
         payer_kind=part.payer.value,
         payer=f"amo:{person.scheme}" if to_amo else f"amc:{person.amc_number}",
         paid_to=part.paid_to.value,
         amount_cents=part.amount_cents,
         lines=_lines_of(part),
-        state=after(State.DRAFT, Move.AWAIT_RIGHTS if parked else Move.PREPARE),
-        released=not opening.stream.sheet_waits if sheet else to_amo or not means.terms.amc_after_amo,
+        state=after(State.DRAFT, Move.AWAIT_RIGHTS if awaiting_rights else Move.PREPARE),
+        free_to_leave=not opening.root.sheet_waits if sheet else to_amo or not config.terms.amc_after_amo,
         attempt=0,
         invoice_no=invoice_no(number),
         paid_cents=0,
@@ -136,7 +138,7 @@ def _leg(means: Means, opening: _Opening, part: ClaimPart, number: int, *, now: 
         reversed_cents=0,
         opened_at=now,
         changed_at=now,
-        send_by=calendar.end_of(calendar.add_working_days(act.care_on, days, holidays=means.holidays)),
+        send_by=calendar.end_of(calendar.add_working_days(act.care_on, days, holidays=config.holidays)),
     )
 
 
@@ -150,25 +152,27 @@ def share_anew(leg: Leg, part: ClaimPart) -> None:
     leg.lines = _lines_of(part)
 
 
-def _tell_opened(session: AsyncSession, means: Means, stream: Stream, leg: Leg, *, now: datetime) -> None:
+def _tell_opened(
+    session: AsyncSession, config: ClaimsConfig, root: AppointmentRoot, leg: Leg, *, now: datetime
+) -> None:
     session.add(Invoice(biller_id=leg.biller_id, invoice_no=leg.invoice_no, leg_id=leg.id))
-    outbox.add(session, stream, LegOpenedV1(**about(leg)), now=now)
-    parked = leg.state is State.RIGHTS_PENDING
+    outbox.add(session, root, LegOpenedV1(**about(leg)), now=now)
+    awaiting_rights = leg.state is State.RIGHTS_PENDING
     story.tell(
         session,
-        stream.id,
+        root.id,
         "leg",
         leg.state.value,
         now=now,
         leg=leg,
         amount_cents=leg.amount_cents,
-        reason=(Move.AWAIT_RIGHTS if parked else Move.PREPARE).value,
+        reason=(Move.AWAIT_RIGHTS if awaiting_rights else Move.PREPARE).value,
     )
     _watch(session, leg, "send-by", at=leg.send_by)
-    if parked:
+    if awaiting_rights:
         _watch(session, leg, "rights-by", at=leg.send_by - _FALL_BACK)
-    elif leg.released:
-        _plan_sending(session, means, leg, now=now)
+    elif leg.free_to_leave:
+        _plan_sending(session, config, leg, now=now)
 
 
 def about(leg: Leg) -> dict[str, Any]:
@@ -185,77 +189,101 @@ def about(leg: Leg) -> dict[str, Any]:
 
 
 async def record_sent(
-    session: AsyncSession, means: Means, stream: Stream, leg: Leg, submission: Submission, *, now: datetime
+    session: AsyncSession,
+    config: ClaimsConfig,
+    root: AppointmentRoot,
+    leg: Leg,
+    submission: Submission,
+    *,
+    now: datetime,
 ) -> None:
     story.move(session, leg, Move.SEND, now=now)
     submission.sent_at = now
     batch = await store.get_batch(session, submission.batch_id)
     batch.state, batch.sent_at = BatchState.SENT, batch.sent_at or now
     leg.resend_by = None
-    leg.ack_by = calendar.deadline(now, calendar.ACKNOWLEDGE, holidays=means.holidays)
+    leg.ack_by = calendar.deadline(now, calendar.ACKNOWLEDGE, holidays=config.holidays)
     _watch(session, leg, "ack-by", at=leg.ack_by)
     if leg.paid_to == PaidTo.PROVIDER.value:
-        leg.pay_by = calendar.deadline(now, calendar.PAY, holidays=means.holidays)
+        leg.pay_by = calendar.deadline(now, calendar.PAY, holidays=config.holidays)
         _watch(session, leg, "pay-by", at=leg.pay_by)
     sent = LegSentV1(**about(leg), attempt=submission.attempt, batch_id=submission.batch_id)
-    outbox.add(session, stream, sent, now=now)
+    outbox.add(session, root, sent, now=now)
 
 
 async def acknowledge(
-    session: AsyncSession, means: Means, stream: Stream, leg: Leg, submission: Submission, *, now: datetime
+    session: AsyncSession,
+    config: ClaimsConfig,
+    root: AppointmentRoot,
+    leg: Leg,
+    submission: Submission,
+    *,
+    now: datetime,
 ) -> None:
     """The file has arrived; of the fund's part, this lets the AMC's part leave."""
     story.move(session, leg, Move.ACKNOWLEDGE, now=now)
     leg.ack_by = leg.resend_by = None
     submission.acknowledged_at, submission.accepted = now, True
-    _tell_acknowledged(session, stream, leg, submission, accepted=True, now=now)
+    _tell_acknowledged(session, root, leg, submission, accepted=True, now=now)
     if leg.payer_kind == Payer.AMO.value:
         other = await store.find_leg_of(session, leg.care_act_id, Payer.AMC.value)
-        if other is not None and not other.released:
+        if other is not None and not other.free_to_leave:
             held = await store.lock_leg(session, other.id)
-            held.released = True
+            held.free_to_leave = True
             if held.state in SENDABLE:
-                _plan_sending(session, means, held, now=now)
+                _plan_sending(session, config, held, now=now)
 
 
 def refuse_file(
-    session: AsyncSession, means: Means, stream: Stream, leg: Leg, submission: Submission, *, now: datetime
+    session: AsyncSession,
+    config: ClaimsConfig,
+    root: AppointmentRoot,
+    leg: Leg,
+    submission: Submission,
+    *,
+    now: datetime,
 ) -> None:
     """The payer cannot read the file: it leaves again by itself, a few times."""
     story.move(session, leg, Move.REFUSE_FILE, now=now)
     submission.acknowledged_at, submission.accepted = now, False
-    _tell_acknowledged(session, stream, leg, submission, accepted=False, now=now)
-    _send_file_again(session, means, leg, now=now)
+    _tell_acknowledged(session, root, leg, submission, accepted=False, now=now)
+    _send_file_again(session, config, leg, now=now)
 
 
 async def pass_deadline(
-    session: AsyncSession, means: Means, leg_id: UUID, deadline: Deadline, *, attempt: int, now: datetime
+    session: AsyncSession,
+    config: ClaimsConfig,
+    leg_id: UUID,
+    deadline: Deadline,
+    *,
+    attempt: int,
+    now: datetime,
 ) -> None:
     """What a deadline means depends on where the leg is when it passes; one that it has met means nothing."""
     known = await store.get_leg(session, leg_id)
-    stream = await store.lock_stream(session, known.appointment_id)
+    root = await store.lock_root(session, known.appointment_id)
     leg = await store.lock_leg(session, leg_id)
     match deadline:
         case "rights-by" if leg.state is State.RIGHTS_PENDING:
-            await _fall_back(session, means, stream, leg, now=now)
+            await _fall_back(session, config, root, leg, now=now)
         case "send-by" if leg.attempt <= 1 and leg.state in _UNSENT:
-            history.note(session, stream.id, "claims.leg-send-overdue", at=now)
+            history.note(session, root.id, "claims.leg-send-overdue", at=now)
         case "ack-by" if leg.state is State.SENT and leg.attempt == attempt:
             story.move(session, leg, Move.MISS_ACKNOWLEDGEMENT, now=now)
-            history.note(session, stream.id, "claims.leg-acknowledgement-missed", at=now)
-            _send_file_again(session, means, leg, now=now)
+            history.note(session, root.id, "claims.leg-acknowledgement-missed", at=now)
+            _send_file_again(session, config, leg, now=now)
         case "resend-by" if leg.state in {State.NACKED, State.ACK_TIMEOUT} and leg.attempt == attempt:
-            history.note(session, stream.id, "claims.leg-resend-overdue", at=now)
+            history.note(session, root.id, "claims.leg-resend-overdue", at=now)
         case "pay-by" if leg.state in {State.ACKED, State.ACCEPTED} and leg.attempt == attempt:
             story.move(session, leg, Move.MISS_PAYMENT, now=now)
-            history.note(session, stream.id, "claims.leg-payment-late", at=now)
+            history.note(session, root.id, "claims.leg-payment-late", at=now)
         case _:
             pass
 
 
 async def correct(
     session: AsyncSession,
-    means: Means,
+    config: ClaimsConfig,
     appointment_id: UUID,
     leg_id: UUID,
     *,
@@ -266,7 +294,7 @@ async def correct(
 
     Raises LegMoveRefused, NeverSentAgain, PractitionerDecides, PriceWouldChange.
     """
-    stream = await store.lock_stream(session, appointment_id)
+    root = await store.lock_root(session, appointment_id)
     leg = await _of_appointment(session, appointment_id, leg_id)
     after(leg.state, Move.CORRECT)
     reject = find_reject(leg.payer_kind, leg.reject_code or "")
@@ -275,22 +303,22 @@ async def correct(
     if reject.family is Family.CODING and not by_practitioner:
         raise PractitionerDecides("a coding reject is corrected by the practitioner")
     act = await store.get_care_act(session, appointment_id)
-    person = await _person_now(session, means, stream, act)
-    act.insured_sealed = await insured.seal_person(session, means, act.patient_id, person, now=now)
+    person = await _person_now(session, config, root, act)
+    act.insured_encrypted = await insured.encrypt_person(session, config, act.patient_id, person, now=now)
     if leg.payer_kind == Payer.AMC.value:
         leg.payer = f"amc:{person.amc_number}"
     story.move(session, leg, Move.CORRECT, now=now, reason=leg.reject_code)
     story.move(session, leg, Move.PREPARE, now=now)
     leg.reject_code = leg.reject_family = None
-    history.note(session, stream.id, "claims.leg-corrected", at=now)
-    _plan_sending(session, means, leg, now=now)
+    history.note(session, root.id, "claims.leg-corrected", at=now)
+    _plan_sending(session, config, leg, now=now)
     return leg
 
 
 async def dispute(
     session: AsyncSession, appointment_id: UUID, leg_id: UUID, *, reason: str, now: datetime
 ) -> Leg:
-    """What a payer has not paid, rejects or takes back is contested. Raises LegMoveRefused, LegUnknown."""
+    """What a payer has not paid, rejects or takes back is contested. Raises LegMoveRefused, LegNotFound."""
     leg = await _of_appointment(session, appointment_id, leg_id)
     story.move(session, leg, Move.DISPUTE, now=now, reason=reason)
     history.note(session, appointment_id, "claims.leg-disputed", at=now)
@@ -305,7 +333,7 @@ async def hand_over_paper(
 
     Out of a batch only when it is alone there, as a gateway's refusal leaves it (`batches.break_up`).
 
-    Raises LegMoveRefused, LegUnknown.
+    Raises LegMoveRefused, LegNotFound.
     """
     leg = await _of_appointment(session, appointment_id, leg_id)
     if leg.state is State.BATCHED and await _is_alone(session, leg):
@@ -326,7 +354,7 @@ async def write_off(
 ) -> Leg:
     """Nobody asks the payer any more. A reject or rights never proven are given up, the rest is written off.
 
-    Raises LegMoveRefused, LegUnknown.
+    Raises LegMoveRefused, LegNotFound.
     """
     leg = await _of_appointment(session, appointment_id, leg_id)
     given_up = Move.ABANDON in allowed(leg.state)
@@ -353,28 +381,34 @@ async def _expect_less(session: AsyncSession, leg: Leg, *, now: datetime) -> Non
 
 
 async def _of_appointment(session: AsyncSession, appointment_id: UUID, leg_id: UUID) -> Leg:
-    await store.lock_stream(session, appointment_id)
+    await store.lock_root(session, appointment_id)
     leg = await store.lock_leg(session, leg_id)
     if leg.appointment_id != appointment_id:
-        raise store.LegUnknown("no leg of this id")
+        raise store.LegNotFound("no leg of this id")
     return leg
 
 
-async def _person_now(session: AsyncSession, means: Means, stream: Stream, act: CareAct) -> InsuredPerson:
+async def _person_now(
+    session: AsyncSession, config: ClaimsConfig, root: AppointmentRoot, act: CareAct
+) -> InsuredPerson:
     await store.share_coverage(session, act.patient_id)
     row = await store.find_current_coverage(session, act.patient_id)
-    known = await coverage.opened(session, means, row, care_on=act.care_on)
-    return await same_price(session, means, stream, act, known)
+    known = await coverage.opened(session, config, row, care_on=act.care_on)
+    return await same_price(session, config, root, act, known)
 
 
 async def same_price(
-    session: AsyncSession, means: Means, stream: Stream, act: CareAct, known: coverage.Known
+    session: AsyncSession,
+    config: ClaimsConfig,
+    root: AppointmentRoot,
+    act: CareAct,
+    known: coverage.CoverageSnapshot,
 ) -> InsuredPerson:
     """Whom `known` names, if with its insurance the care has the price that it was given.
 
     Raises PriceWouldChange.
     """
-    _, priced = await priced_again(session, means, stream, act, known)
+    _, priced = await priced_again(session, config, root, act, known)
     if (priced.amo_cents, priced.amc_cents, priced.advance_cents) != (
         act.amo_cents,
         act.amc_cents,
@@ -385,36 +419,40 @@ async def same_price(
 
 
 async def priced_again(
-    session: AsyncSession, means: Means, stream: Stream, act: CareAct, known: coverage.Known
+    session: AsyncSession,
+    config: ClaimsConfig,
+    root: AppointmentRoot,
+    act: CareAct,
+    known: coverage.CoverageSnapshot,
 ) -> tuple[Inputs, Priced]:
     """The care as it was done, with the insurance of `known`, by the tables of its first price.
 
     Raises PricingRefused.
     """
-    consultation, booked_on = quotes.asked_of(stream)
+    consultation, booked_on = quotes.stored_consultation_of(root)
     asked = inputs_of(
-        consultation, known.insurance, care_on=act.care_on, booked_on=booked_on, tables=means.tables
+        consultation, known.insurance, care_on=act.care_on, booked_on=booked_on, tables=config.tables
     )
-    before = await pricing.inputs_again(session, means, act, owner=act.patient_id, kept=True)
+    before = await pricing.inputs_again(session, config, act, owner=act.patient_id, kept=True)
     # What the practitioner coded stays; only what is known of the insurance may differ.
     again = pricing.with_insurance_of(before, asked)
-    return again, price(again, means.tables, means.policy, as_known_at=act.known_at)
+    return again, price(again, config.tables, config.policy, as_known_at=act.known_at)
 
 
-def _send_file_again(session: AsyncSession, means: Means, leg: Leg, *, now: datetime) -> None:
+def _send_file_again(session: AsyncSession, config: ClaimsConfig, leg: Leg, *, now: datetime) -> None:
     leg.ack_by = None
-    leg.resend_by = calendar.deadline(now, calendar.SEND_AGAIN, holidays=means.holidays)
+    leg.resend_by = calendar.deadline(now, calendar.SEND_AGAIN, holidays=config.holidays)
     _watch(session, leg, "resend-by", at=leg.resend_by)
-    if leg.attempt < means.terms.attempts:
-        _plan_sending(session, means, leg, now=now)
+    if leg.attempt < config.terms.attempts:
+        _plan_sending(session, config, leg, now=now)
 
 
-def _plan_sending(session: AsyncSession, means: Means, leg: Leg, *, now: datetime) -> None:
+def _plan_sending(session: AsyncSession, config: ClaimsConfig, leg: Leg, *, now: datetime) -> None:
     tasks.add(
         session,
         SEND,
         sending(leg, leg.attempt + 1),
-        due_at=now + means.terms.gather_for,
+        due_at=now + config.terms.gather_for,
         payload={"leg_id": str(leg.id)},
     )
 
@@ -434,58 +472,74 @@ def _watch(session: AsyncSession, leg: Leg, deadline: Deadline, *, at: datetime)
 
 
 def _tell_acknowledged(
-    session: AsyncSession, stream: Stream, leg: Leg, submission: Submission, *, accepted: bool, now: datetime
+    session: AsyncSession,
+    root: AppointmentRoot,
+    leg: Leg,
+    submission: Submission,
+    *,
+    accepted: bool,
+    now: datetime,
 ) -> None:
     told = LegAcknowledgedV1(**about(leg), attempt=submission.attempt, accepted=accepted)
-    outbox.add(session, stream, told, now=now)
+    outbox.add(session, root, told, now=now)
 
 
-async def release_sheet(session: AsyncSession, means: Means, stream: Stream, *, now: datetime) -> None:
+async def let_sheet_leave(
+    session: AsyncSession, config: ClaimsConfig, root: AppointmentRoot, *, now: datetime
+) -> None:
     """The patient has paid: the sheet that waited for it leaves (rule T0)."""
-    stream.sheet_waits = False
-    act = await store.get_care_act(session, stream.id)
+    root.sheet_waits = False
+    act = await store.get_care_act(session, root.id)
     known = await store.find_leg_of(session, act.id, Payer.AMO.value)
     if known is None:
         return
     leg = await store.lock_leg(session, known.id)
-    leg.released = True
+    leg.free_to_leave = True
     if leg.state in SENDABLE:
-        _plan_sending(session, means, leg, now=now)
+        _plan_sending(session, config, leg, now=now)
 
 
-async def release_parked(
-    session: AsyncSession, means: Means, stream: Stream, leg: Leg, person: InsuredPerson, *, now: datetime
+async def resume_after_rights(
+    session: AsyncSession,
+    config: ClaimsConfig,
+    root: AppointmentRoot,
+    leg: Leg,
+    person: InsuredPerson,
+    *,
+    now: datetime,
 ) -> None:
     """The rights are proven, or the service stayed silent until the deadline: the claim leaves."""
     if leg.payer_kind == Payer.AMC.value:
         leg.payer = f"amc:{person.amc_number}"
     story.move(session, leg, Move.PREPARE, now=now)
-    history.note(session, stream.id, "claims.leg-rights-settled", at=now)
-    if leg.released:
-        _plan_sending(session, means, leg, now=now)
+    history.note(session, root.id, "claims.leg-rights-settled", at=now)
+    if leg.free_to_leave:
+        _plan_sending(session, config, leg, now=now)
 
 
-async def _fall_back(session: AsyncSession, means: Means, stream: Stream, leg: Leg, *, now: datetime) -> None:
+async def _fall_back(
+    session: AsyncSession, config: ClaimsConfig, root: AppointmentRoot, leg: Leg, *, now: datetime
+) -> None:
     """Rights never proven: a silent service gets a degraded claim, a refusal becomes a receivable.
 
     Rights that are proven and did not let the claim leave give it another price: it is known to be wrong, and
     is neither sent nor asked of the patient. Support gives it up, or a corrected coverage lets it leave.
     """
-    act = await store.get_care_act(session, stream.id)
+    act = await store.get_care_act(session, root.id)
     await store.share_coverage(session, act.patient_id)
     row = await store.find_current_coverage(session, act.patient_id)
-    known = await coverage.opened(session, means, row, care_on=act.care_on)
+    known = await coverage.opened(session, config, row, care_on=act.care_on)
     verdicts = known.verdicts_for(leg.payer_kind, care_on=act.care_on)
     if RightsVerdict.PROVEN in verdicts and verdicts <= SUFFICIENT:
-        history.note(session, stream.id, "claims.leg-kept-from-sending", at=now)
+        history.note(session, root.id, "claims.leg-kept-from-sending", at=now)
         return
     if RightsVerdict.REFUSED in verdicts:
         story.move(session, leg, Move.ASK_PATIENT, now=now, reason="rights-never-proven")
-        await balances.open_for_rights(session, means, stream, leg, now=now)
+        await balances.open_for_rights(session, config, root, leg, now=now)
     else:
-        history.note(session, stream.id, "claims.leg-sent-degraded", at=now)
-        await release_parked(
-            session, means, stream, leg, await insured.person_of(session, means, act), now=now
+        history.note(session, root.id, "claims.leg-sent-degraded", at=now)
+        await resume_after_rights(
+            session, config, root, leg, await insured.person_of(session, config, act), now=now
         )
     await settle_pending(session, act)
 

@@ -1,4 +1,4 @@
-"""A price as it is stored: amounts in clear, question and reasons sealed, all it takes to ask again."""
+"""A price as it is stored: amounts in clear, question and reasons encrypted, all it takes to ask again."""
 
 import json
 from dataclasses import dataclass, replace
@@ -21,8 +21,8 @@ from claims.domain.pricing import (
 )
 from claims.domain.refusals import WarningCode
 from claims.models import PricedColumns
-from claims.usecases import sealing
-from claims.usecases.means import Means
+from claims.usecases import encryption
+from claims.usecases.config import ClaimsConfig
 from common.money import Cents
 
 _FIELD: Final = "price"
@@ -40,10 +40,10 @@ class Recomputed:
     again: dict[str, Any]
 
 
-def unverified(means: Means, priced: Priced) -> Priced:
+def unverified(config: ClaimsConfig, priced: Priced) -> Priced:
     """The same price with the warning that nobody could check the rights it rests on."""
     warning = WarningCode.RIGHTS_UNVERIFIED
-    sentence = means.tables.sentences.written(f"warning/{warning.value}", None, {})
+    sentence = config.tables.sentences.written(f"warning/{warning.value}", None, {})
     return replace(
         priced,
         warnings=(*priced.warnings, warning),
@@ -51,15 +51,15 @@ def unverified(means: Means, priced: Priced) -> Priced:
     )
 
 
-def inputs_index(means: Means, inputs: Inputs) -> bytes:
+def inputs_index(config: ClaimsConfig, inputs: Inputs) -> bytes:
     """Equal for equal questions; tells nothing to who has no key."""
     text = json.dumps(inputs_to_json(inputs), sort_keys=True, separators=(",", ":"))
-    return means.keyring.blind_index(text, field=_INPUTS)
+    return config.keyring.blind_index(text, field=_INPUTS)
 
 
 async def columns(
     session: AsyncSession,
-    means: Means,
+    config: ClaimsConfig,
     inputs: Inputs,
     priced: Priced,
     *,
@@ -68,7 +68,7 @@ async def columns(
     known_at: datetime,
     now: datetime,
 ) -> dict[str, Any]:
-    """The columns of PricedColumns; `kept` seals under the key that erasure does not destroy."""
+    """The columns of PricedColumns; `kept` encrypts under the key that erasure does not destroy."""
     amo_claim, amc_claim = claimed(priced)
     whole = {"inputs": inputs_to_json(inputs), "result": priced_to_json(priced)}
     return {
@@ -84,10 +84,12 @@ async def columns(
         "sheet_mode": priced.sheet_mode.value,
         "table_version": priced.tables_version,
         "engine_version": priced.engine_version,
-        "policy": policy_to_json(means.policy),
+        "policy": policy_to_json(config.policy),
         "known_at": known_at,
-        "inputs_index": inputs_index(means, inputs),
-        "sealed": await sealing.seal(session, means, owner, whole, field=_FIELD, now=now, kept=kept),
+        "inputs_index": inputs_index(config, inputs),
+        "encrypted": await encryption.encrypt_json(
+            session, config, owner, whole, field=_FIELD, now=now, kept=kept
+        ),
     }
 
 
@@ -110,29 +112,29 @@ def event_amounts(row: PricedColumns) -> dict[str, Any]:
 
 
 async def result_of(
-    session: AsyncSession, means: Means, row: PricedColumns, *, owner: UUID, kept: bool
+    session: AsyncSession, config: ClaimsConfig, row: PricedColumns, *, owner: UUID, kept: bool
 ) -> dict[str, Any]:
     """The whole stored answer of the calculator: amounts, lines, trace, warnings, explanations."""
-    whole = await sealing.unseal(session, means, owner, row.sealed, field=_FIELD, kept=kept)
+    whole = await encryption.decrypt_json(session, config, owner, row.encrypted, field=_FIELD, kept=kept)
     result: dict[str, Any] = whole["result"]
     result["amo_claim_cents"], result["amc_claim_cents"] = row.amo_claim_cents, row.amc_claim_cents
     return result
 
 
 async def inputs_again(
-    session: AsyncSession, means: Means, row: PricedColumns, *, owner: UUID, kept: bool
+    session: AsyncSession, config: ClaimsConfig, row: PricedColumns, *, owner: UUID, kept: bool
 ) -> Inputs:
-    whole = await sealing.unseal(session, means, owner, row.sealed, field=_FIELD, kept=kept)
+    whole = await encryption.decrypt_json(session, config, owner, row.encrypted, field=_FIELD, kept=kept)
     return inputs_from_json(whole["inputs"])
 
 
 async def recompute(
-    session: AsyncSession, means: Means, row: PricedColumns, *, owner: UUID, kept: bool
+    session: AsyncSession, config: ClaimsConfig, row: PricedColumns, *, owner: UUID, kept: bool
 ) -> Recomputed:
     """Asks the stored question again. Raises PricingRefused when today's tables refuse it."""
-    inputs = await inputs_again(session, means, row, owner=owner, kept=kept)
-    priced = price(inputs, means.tables, policy_from_json(row.policy), as_known_at=row.known_at)
-    stored = await result_of(session, means, row, owner=owner, kept=kept)
+    inputs = await inputs_again(session, config, row, owner=owner, kept=kept)
+    priced = price(inputs, config.tables, policy_from_json(row.policy), as_known_at=row.known_at)
+    stored = await result_of(session, config, row, owner=owner, kept=kept)
     again: dict[str, Any] = json.loads(json.dumps(priced_to_json(priced)))
     amounts = sorted(name for name in again if name.endswith("_cents"))
     return Recomputed(

@@ -10,13 +10,13 @@ from claims import store
 from claims.domain.asking import NOTHING_TAKEN, Consultation, Insurance, Taken, When, counted, inputs_of
 from claims.domain.pricing import Inputs
 from claims.models import SponsorOffer
-from claims.usecases.means import Means
+from claims.usecases.config import ClaimsConfig
 from common.money import Cents
 
 
 async def asked(
     session: AsyncSession,
-    means: Means,
+    config: ClaimsConfig,
     consultation: Consultation,
     insurance: Insurance,
     *,
@@ -44,8 +44,8 @@ async def asked(
         booked_on=when.booked_on,
         starts_at=when.starts_at,
         ordinary_fee=when.ordinary_fee,
-        tables=means.tables,
-        taken=counted(taken, care_on=care_on, tables=means.tables),
+        tables=config.tables,
+        taken=counted(taken, care_on=care_on, tables=config.tables),
     )
 
 

@@ -20,9 +20,9 @@ from claims.domain.leg import (
 from claims.domain.pricing import PaidTo, Payer
 from claims.domain.rejects import Again, find_reject, normal_code
 from claims.domain.returns import PayerReturn, ReturnKind
-from claims.models import Leg, LineState, Posting, ReturnLine, Stream, Submission
+from claims.models import AppointmentRoot, Leg, LineState, Posting, ReturnLine, Submission
 from claims.usecases import balances, legs, story
-from claims.usecases.means import Means
+from claims.usecases.config import ClaimsConfig
 from common.events.claims import LegPaidV1, LegRejectedV1, LegReversedV1
 from common.messaging import outbox
 from common.money import Cents
@@ -43,7 +43,7 @@ _AWAITS_MONEY: Final = frozenset(
 
 
 async def import_returns(
-    session: AsyncSession, means: Means, items: Sequence[PayerReturn], *, now: datetime
+    session: AsyncSession, config: ClaimsConfig, items: Sequence[PayerReturn], *, now: datetime
 ) -> list[LineState | None]:
     """Applies lines in their order, in as many statements for many as for one.
 
@@ -53,9 +53,9 @@ async def import_returns(
     new = [(item, line) for item, line in zip(items, lines, strict=True) if line is not None]
     await store.lock_answered(session, [item for item, _ in new])
     for item, line in new:
-        await _apply(session, means, item, line, now=now)
+        await _apply(session, config, item, line, now=now)
     own = [line for _, line in new if line.leg_id is None and line.state is LineState.WAITING]
-    await _settle_bank_lines(session, means, own, now=now)
+    await _settle_bank_lines(session, config, own, now=now)
     for each in own:
         await _tell_waiting(session, each, now=now)
     for item, _ in new[:1]:
@@ -65,14 +65,14 @@ async def import_returns(
 
 
 async def _apply(
-    session: AsyncSession, means: Means, item: PayerReturn, line: ReturnLine, *, now: datetime
+    session: AsyncSession, config: ClaimsConfig, item: PayerReturn, line: ReturnLine, *, now: datetime
 ) -> None:
     if item.kind is ReturnKind.ACKNOWLEDGEMENT:
-        await _acknowledge(session, means, item, line, now=now)
+        await _acknowledge(session, config, item, line, now=now)
     elif item.kind is ReturnKind.TRANSFER and item.invoice_no is None:
-        await _transfer(session, means, line, now=now)
+        await _transfer(session, config, line, now=now)
     else:
-        await _apply_to_invoice(session, means, item, line, now=now)
+        await _apply_to_invoice(session, config, item, line, now=now)
     if line.state in _UNPOSTED and line.leg_id is not None:
         _tell(session, await store.get_leg(session, line.leg_id), line, now=now)
 
@@ -92,7 +92,7 @@ def _tell(session: AsyncSession, leg: Leg, line: ReturnLine, *, now: datetime) -
 
 
 async def _acknowledge(
-    session: AsyncSession, means: Means, item: PayerReturn, line: ReturnLine, *, now: datetime
+    session: AsyncSession, config: ClaimsConfig, item: PayerReturn, line: ReturnLine, *, now: datetime
 ) -> None:
     batch = await store.find_batch(session, item.batch_id)
     if batch is None or batch.payer != item.payer:
@@ -103,22 +103,22 @@ async def _acknowledge(
         return
     moved = False
     for submission, known in await store.list_batched(session, batch.id):
-        stream = await store.lock_stream(session, known.appointment_id)
+        root = await store.lock_root(session, known.appointment_id)
         leg = await store.lock_leg(session, known.id)
         if leg.state is State.BATCHED and leg.attempt == submission.attempt:
-            await legs.record_sent(session, means, stream, leg, submission, now=now)
+            await legs.record_sent(session, config, root, leg, submission, now=now)
         if item.accepted and implied_receipt(leg.state):
-            await legs.acknowledge(session, means, stream, leg, submission, now=now)
+            await legs.acknowledge(session, config, root, leg, submission, now=now)
             moved = True
         elif not item.accepted and leg.state is State.SENT and leg.attempt == submission.attempt:
-            legs.refuse_file(session, means, stream, leg, submission, now=now)
+            legs.refuse_file(session, config, root, leg, submission, now=now)
             moved = True
     if not moved:
         _end(line, LineState.IGNORED, "nothing-waits-for-it")
 
 
 async def _apply_to_invoice(
-    session: AsyncSession, means: Means, item: PayerReturn, line: ReturnLine, *, now: datetime
+    session: AsyncSession, config: ClaimsConfig, item: PayerReturn, line: ReturnLine, *, now: datetime
 ) -> None:
     if await store.find_batch(session, item.batch_id) is None:
         _end(line, LineState.REFUSED, "unknown-batch")
@@ -128,7 +128,7 @@ async def _apply_to_invoice(
     if known is None or known.payer != item.payer:
         _end(line, LineState.REFUSED, "unknown-invoice")
         return
-    stream = await store.lock_stream(session, known.appointment_id)
+    root = await store.lock_root(session, known.appointment_id)
     leg = await store.lock_leg(session, known.id)
     line.leg_id = leg.id
     attempts = [item.attempt] if item.attempt else range(leg.attempt, 0, -1)
@@ -141,31 +141,39 @@ async def _apply_to_invoice(
     if submission is None:
         _end(line, LineState.REFUSED, "invoice-is-not-of-this-batch")
         return
-    await _catch_up(session, means, stream, leg, submission, now=now)
+    await _catch_up(session, config, root, leg, submission, now=now)
     match item.kind:
         case ReturnKind.ACCEPTANCE:
             _accept(session, leg, line, now=now)
         case ReturnKind.PAYMENT | ReturnKind.TRANSFER:
-            await _pay(session, stream, leg, line, now=now)
+            await _pay(session, root, leg, line, now=now)
         case ReturnKind.REJECT:
-            await _reject(session, means, stream, leg, submission, line, now=now)
+            await _reject(session, config, root, leg, submission, line, now=now)
         case ReturnKind.REVERSAL:
-            await _reverse(session, stream, leg, line, now=now)
+            await _reverse(session, root, leg, line, now=now)
         case ReturnKind.ACKNOWLEDGEMENT:
             raise AssertionError("an acknowledgement is of a batch")
 
 
 async def _catch_up(
-    session: AsyncSession, means: Means, stream: Stream, leg: Leg, submission: Submission, *, now: datetime
+    session: AsyncSession,
+    config: ClaimsConfig,
+    root: AppointmentRoot,
+    leg: Leg,
+    submission: Submission,
+    *,
+    now: datetime,
 ) -> None:
     """A payer that answers an invoice has received it, whatever we have heard so far."""
     if leg.state is State.BATCHED and leg.attempt == submission.attempt:
-        await legs.record_sent(session, means, stream, leg, submission, now=now)
+        await legs.record_sent(session, config, root, leg, submission, now=now)
     if implied_receipt(leg.state):
-        await legs.acknowledge(session, means, stream, leg, submission, now=now)
+        await legs.acknowledge(session, config, root, leg, submission, now=now)
 
 
-async def _pay(session: AsyncSession, stream: Stream, leg: Leg, line: ReturnLine, *, now: datetime) -> None:
+async def _pay(
+    session: AsyncSession, root: AppointmentRoot, leg: Leg, line: ReturnLine, *, now: datetime
+) -> None:
     """A payment of 0 says that the payer pays nothing, and why; one above the claim is owed back in part."""
     amount = line.amount_cents
     move = payment_move(leg.amount_cents, paid_cents=Cents(leg.paid_cents + (amount or 0)))
@@ -178,12 +186,12 @@ async def _pay(session: AsyncSession, stream: Stream, leg: Leg, line: ReturnLine
     elif leg.state is not State.PAID and move not in allowed(leg.state):
         _end(line, LineState.REFUSED, f"leg-is-{leg.state.value}")
     else:
-        await _post_payment(session, stream, leg, line, amount, now=now)
-        await _settle_waiting(session, stream, leg, now=now)
+        await _post_payment(session, root, leg, line, amount, now=now)
+        await _settle_waiting(session, root, leg, now=now)
 
 
 async def _reverse(
-    session: AsyncSession, stream: Stream, leg: Leg, line: ReturnLine, *, now: datetime
+    session: AsyncSession, root: AppointmentRoot, leg: Leg, line: ReturnLine, *, now: datetime
 ) -> None:
     """A reversal may overtake the payment that it takes back: it waits until there is as much to take."""
     amount = line.amount_cents
@@ -197,10 +205,10 @@ async def _reverse(
     else:
         _end(line, LineState.WAITING, "payment")
         store.keep_waiting(session, line, leg)
-        await _settle_waiting(session, stream, leg, now=now)
+        await _settle_waiting(session, root, leg, now=now)
 
 
-async def _settle_waiting(session: AsyncSession, stream: Stream, leg: Leg, *, now: datetime) -> None:
+async def _settle_waiting(session: AsyncSession, root: AppointmentRoot, leg: Leg, *, now: datetime) -> None:
     """Posts what fits, until nothing more does: in every order of arrival the same lines are posted."""
     while True:
         waiting = store.list_waiting_lines(session, leg.id)
@@ -209,9 +217,9 @@ async def _settle_waiting(session: AsyncSession, stream: Stream, leg: Leg, *, no
         there = leg.paid_cents + leg.owed_back_cents
         fits = [each for each in waiting if each not in paid and _cents(each) <= there]
         if paid:
-            await _post_payment(session, stream, leg, paid[0], _cents(paid[0]), now=now)
+            await _post_payment(session, root, leg, paid[0], _cents(paid[0]), now=now)
         elif fits:
-            _post_reversal(session, stream, leg, fits[0], _cents(fits[0]), now=now)
+            _post_reversal(session, root, leg, fits[0], _cents(fits[0]), now=now)
         else:
             return
 
@@ -227,7 +235,7 @@ def _share_out(leg: Leg, received: Cents) -> None:
 
 
 async def _post_payment(
-    session: AsyncSession, stream: Stream, leg: Leg, line: ReturnLine, amount: Cents, *, now: datetime
+    session: AsyncSession, root: AppointmentRoot, leg: Leg, line: ReturnLine, amount: Cents, *, now: datetime
 ) -> None:
     if amount:
         _post(session, leg, line, ReturnKind.PAYMENT, amount, now=now)
@@ -244,13 +252,13 @@ async def _post_payment(
     if leg.owed_back_cents:
         _tell_owed_back(session, leg, now=now)
     if leg.paid_cents > before:
-        outbox.add(session, stream, LegPaidV1(**legs.about(leg), paid_cents=leg.paid_cents), now=now)
+        outbox.add(session, root, LegPaidV1(**legs.about(leg), paid_cents=leg.paid_cents), now=now)
     if leg.state is State.PAID:
-        await balances.settle_of_leg(session, stream, leg, now=now)
+        await balances.settle_of_leg(session, root, leg, now=now)
 
 
 def _post_reversal(
-    session: AsyncSession, stream: Stream, leg: Leg, line: ReturnLine, amount: Cents, *, now: datetime
+    session: AsyncSession, root: AppointmentRoot, leg: Leg, line: ReturnLine, amount: Cents, *, now: datetime
 ) -> None:
     _post(session, leg, line, ReturnKind.REVERSAL, amount, now=now)
     owed_back = leg.owed_back_cents
@@ -271,9 +279,9 @@ def _post_reversal(
             reason="paid-again-before",
         )
     _end(line, LineState.APPLIED, None)
-    outbox.add(session, stream, LegReversedV1(**legs.about(leg), reversed_cents=amount), now=now)
+    outbox.add(session, root, LegReversedV1(**legs.about(leg), reversed_cents=amount), now=now)
     if owed_back and leg.paid_cents:  # of the payment that was above the claim nothing was told before
-        outbox.add(session, stream, LegPaidV1(**legs.about(leg), paid_cents=leg.paid_cents), now=now)
+        outbox.add(session, root, LegPaidV1(**legs.about(leg), paid_cents=leg.paid_cents), now=now)
 
 
 def _tell_owed_back(session: AsyncSession, leg: Leg, *, now: datetime) -> None:
@@ -291,8 +299,8 @@ def _tell_owed_back(session: AsyncSession, leg: Leg, *, now: datetime) -> None:
 
 async def _reject(
     session: AsyncSession,
-    means: Means,
-    stream: Stream,
+    config: ClaimsConfig,
+    root: AppointmentRoot,
     leg: Leg,
     submission: Submission,
     line: ReturnLine,
@@ -324,9 +332,9 @@ async def _reject(
             "family": reject.family.value,
         }
     )
-    outbox.add(session, stream, rejected, now=now)
+    outbox.add(session, root, rejected, now=now)
     if leg.payer_kind == Payer.AMC.value and reject.again is not Again.NEVER:  # else it is paid, it says
-        await balances.open_for_leg(session, means, stream, leg, now=now)
+        await balances.open_for_leg(session, config, root, leg, now=now)
 
 
 def _accept(session: AsyncSession, leg: Leg, line: ReturnLine, *, now: datetime) -> None:
@@ -336,20 +344,22 @@ def _accept(session: AsyncSession, leg: Leg, line: ReturnLine, *, now: datetime)
         _end(line, LineState.IGNORED, f"leg-is-{leg.state.value}")
 
 
-async def settle_bank_lines(session: AsyncSession, means: Means, batch_id: UUID, *, now: datetime) -> None:
+async def settle_bank_lines(
+    session: AsyncSession, config: ClaimsConfig, batch_id: UUID, *, now: datetime
+) -> None:
     """Tries the waiting bank lines of a batch again: what it is owed has become less."""
     await store.lock_batch(session, batch_id)
     lines = [each for each in store.list_waiting_bank_lines(session) if each.batch_id == batch_id]
-    await _settle_bank_lines(session, means, lines, now=now)
+    await _settle_bank_lines(session, config, lines, now=now)
 
 
 async def _settle_bank_lines(
-    session: AsyncSession, means: Means, lines: Sequence[ReturnLine], *, now: datetime
+    session: AsyncSession, config: ClaimsConfig, lines: Sequence[ReturnLine], *, now: datetime
 ) -> None:
     waiting = list(lines)
     while waiting:  # one that pays leaves less for those before it
         for each in waiting:
-            await _transfer(session, means, each, now=now)
+            await _transfer(session, config, each, now=now)
         left = [each for each in waiting if each.state is LineState.WAITING]
         if len(left) == len(waiting):
             return
@@ -371,7 +381,7 @@ def _is_due(leg: Leg, submission: Submission) -> bool:
     return waits and leg.attempt == submission.attempt
 
 
-async def _transfer(session: AsyncSession, means: Means, line: ReturnLine, *, now: datetime) -> None:
+async def _transfer(session: AsyncSession, config: ClaimsConfig, line: ReturnLine, *, now: datetime) -> None:
     """A bank line: one sum that pays what is still due for every invoice of a batch, or nothing at all.
 
     Less than is due waits for the lines that come with it, a reject or a part payment.
@@ -384,12 +394,12 @@ async def _transfer(session: AsyncSession, means: Means, line: ReturnLine, *, no
     if amount <= 0:
         _end(line, LineState.REFUSED, "amount-missing")
         return
-    due: list[tuple[Stream, Leg, Submission]] = []
+    due: list[tuple[AppointmentRoot, Leg, Submission]] = []
     for submission, known in await store.list_batched(session, batch.id):
-        stream = await store.lock_stream(session, known.appointment_id)
+        root = await store.lock_root(session, known.appointment_id)
         leg = await store.lock_leg(session, known.id)
         if _is_due(leg, submission):
-            due.append((stream, leg, submission))
+            due.append((root, leg, submission))
     left = [Cents(leg.amount_cents - leg.paid_cents) for _, leg, _ in due]
     if len(due) == 1 and await _is_alone(session, due[0][2]):
         left = [Cents(max(amount, left[0]))]  # what is above the only claim is owed back
@@ -400,10 +410,10 @@ async def _transfer(session: AsyncSession, means: Means, line: ReturnLine, *, no
     elif amount < sum(left):
         _end(line, LineState.WAITING, "rest-of-the-batch")
     else:
-        for (stream, leg, submission), cents in zip(due, left, strict=True):
-            await _catch_up(session, means, stream, leg, submission, now=now)
-            await _post_payment(session, stream, leg, line, cents, now=now)
-            await _settle_waiting(session, stream, leg, now=now)
+        for (root, leg, submission), cents in zip(due, left, strict=True):
+            await _catch_up(session, config, root, leg, submission, now=now)
+            await _post_payment(session, root, leg, line, cents, now=now)
+            await _settle_waiting(session, root, leg, now=now)
 
 
 async def _is_alone(session: AsyncSession, submission: Submission) -> bool:

@@ -13,7 +13,7 @@ from claims.domain.return_file import ReturnFileRefused, Unreadable, read
 from claims.domain.returns import PayerReturn
 from claims.models import LineState, ReturnLine
 from claims.usecases import returns
-from claims.usecases.means import Means
+from claims.usecases.config import ClaimsConfig
 from common.db import Sessions
 from common.messaging.failures import is_infrastructure
 
@@ -69,11 +69,11 @@ def text_of(text: str | None, encoded: str | None) -> str:
         raise ReturnFileRefused("base64", "is-utf-8-in-base64") from None
 
 
-async def import_file(sessions: Sessions, means: Means, text: str, *, now: datetime) -> FileReport:
+async def import_file(sessions: Sessions, config: ClaimsConfig, text: str, *, now: datetime) -> FileReport:
     """Imports what is new of the file and reports every line. Raises ReturnFileRefused."""
     file = read(text)
     readable = [each for each in file.lines if isinstance(each, PayerReturn)]
-    states = await import_lines(sessions, means, readable, now=now)
+    states = await import_lines(sessions, config, readable, now=now)
     ended = iter(states)
     async with sessions() as session:
         rows = {row.line: row for row in await store.list_return_lines(session, file.payer, file.id)}
@@ -104,7 +104,7 @@ async def find_differing(
 
 
 async def import_lines(
-    sessions: Sessions, means: Means, items: Sequence[PayerReturn], *, now: datetime
+    sessions: Sessions, config: ClaimsConfig, items: Sequence[PayerReturn], *, now: datetime
 ) -> list[LineState | None]:
     """Some at once, each such part in a transaction. What one of them fails with leaves the others alone.
 
@@ -116,14 +116,14 @@ async def import_lines(
     for start in range(0, len(items), _TOGETHER):
         some = items[start : start + _TOGETHER]
         try:
-            states += await _import_together(sessions, means, some, now=now)
+            states += await _import_together(sessions, config, some, now=now)
         except Exception as error:
             if is_infrastructure(error):
                 raise
             _log.info("lines of a return go one by one: %s", type(error).__name__)
             for each in some:
                 try:
-                    states += await _import_together(sessions, means, [each], now=now)
+                    states += await _import_together(sessions, config, [each], now=now)
                 except Exception as its_own:
                     if is_infrastructure(its_own):
                         raise
@@ -134,10 +134,10 @@ async def import_lines(
 
 
 async def _import_together(
-    sessions: Sessions, means: Means, items: Sequence[PayerReturn], *, now: datetime
+    sessions: Sessions, config: ClaimsConfig, items: Sequence[PayerReturn], *, now: datetime
 ) -> list[LineState | None]:
     async with sessions.begin() as session:
-        return await returns.import_returns(session, means, items, now=now)
+        return await returns.import_returns(session, config, items, now=now)
 
 
 def _unreadable(line: Unreadable) -> LineReport:

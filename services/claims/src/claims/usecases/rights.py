@@ -1,4 +1,4 @@
-"""What payers' rights services say of a coverage: asked outside of transactions, kept sealed."""
+"""What payers' rights services say of a coverage: asked outside of transactions, kept encrypted."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,8 +20,8 @@ from claims.domain.rights import (
 )
 from claims.models import Leg
 from claims.models import RightsAnswer as RightsAnswerRow
-from claims.usecases import care, coverage, insured, legs, sealing, story
-from claims.usecases.means import Means
+from claims.usecases import care, coverage, encryption, insured, legs, story
+from claims.usecases.config import ClaimsConfig
 from claims.usecases.statements import exemption_to_json
 from common.ids import uuid7
 from common.messaging import history, tasks
@@ -31,7 +31,7 @@ _JUST_AFTER: Final = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asking:
+class RightsQuestions:
     """What to ask about which coverage version."""
 
     version: int
@@ -39,11 +39,11 @@ class Asking:
 
 
 async def asking(
-    session: AsyncSession, means: Means, patient_id: UUID, *, care_on: date, now: datetime
-) -> Asking | None:
+    session: AsyncSession, config: ClaimsConfig, patient_id: UUID, *, care_on: date, now: datetime
+) -> RightsQuestions | None:
     """The questions whose answer is not known or no longer fresh; none: there is nothing to ask."""
     row = await store.find_current_coverage(session, patient_id)
-    known = await coverage.opened(session, means, row, care_on=care_on)
+    known = await coverage.opened(session, config, row, care_on=care_on)
     if not known.has_numbers:
         return None
     person = known.person
@@ -65,9 +65,9 @@ async def asking(
                 amc_member_number=person.amc_member_number,
             )
         )
-    since = now - means.terms.rights_fresh_for
+    since = now - config.terms.rights_fresh_for
     questions = [each for each in wanted if not _is_fresh(known.answers, each.payer_kind, care_on, since)]
-    return Asking(version=known.version, questions=questions) if questions else None
+    return RightsQuestions(version=known.version, questions=questions) if questions else None
 
 
 def _is_fresh(answers: Sequence[RightsAnswer], payer_kind: PayerKind, care_on: date, since: datetime) -> bool:
@@ -80,7 +80,7 @@ def _is_fresh(answers: Sequence[RightsAnswer], payer_kind: PayerKind, care_on: d
 
 async def record(
     session: AsyncSession,
-    means: Means,
+    config: ClaimsConfig,
     patient_id: UUID,
     answers: Sequence[RightsAnswer],
     *,
@@ -108,7 +108,7 @@ async def record(
     if not told:
         return
     for each in told:
-        await _keep(session, means, patient_id, each, version=version, begins=begins, now=now)
+        await _keep(session, config, patient_id, each, version=version, begins=begins, now=now)
     await session.flush()
     of = f"{version}:{begins.isoformat()}"
     for appointment_id in await store.list_live_appointments(session, patient_id):
@@ -121,7 +121,7 @@ async def record(
 
 async def _keep(
     session: AsyncSession,
-    means: Means,
+    config: ClaimsConfig,
     patient_id: UUID,
     answer: RightsAnswer,
     *,
@@ -144,23 +144,25 @@ async def _keep(
             known_from=begins,
             valid_from=answer.valid_from,
             valid_to=answer.valid_to,
-            sealed=await sealing.seal(session, means, patient_id, told, field=coverage.RIGHTS_FIELD, now=now),
+            encrypted=await encryption.encrypt_json(
+                session, config, patient_id, told, field=coverage.RIGHTS_FIELD, now=now
+            ),
         )
     )
 
 
-async def settle(session: AsyncSession, means: Means, appointment_id: UUID, *, now: datetime) -> None:
+async def settle(session: AsyncSession, config: ClaimsConfig, appointment_id: UUID, *, now: datetime) -> None:
     """Lets claims leave whose rights are proven by now, for the insured person as known now.
 
     Where the rights give the payers other shares, the care is priced again while none of its claims has left
     and the patient's advance is the same. Else a claim whose share is another one goes on waiting, in
     sight of support, and the others do not wait for it.
     """
-    stream = await store.lock_stream(session, appointment_id)
+    root = await store.lock_root(session, appointment_id)
     act = await store.get_care_act(session, appointment_id)
     await store.share_coverage(session, act.patient_id)
     row = await store.find_current_coverage(session, act.patient_id)
-    known = await coverage.opened(session, means, row, care_on=act.care_on)
+    known = await coverage.opened(session, config, row, care_on=act.care_on)
     of_act = await store.list_legs(session, appointment_id)
     pending = [
         each
@@ -171,9 +173,9 @@ async def settle(session: AsyncSession, means: Means, appointment_id: UUID, *, n
     if not pending:
         return
     try:
-        inputs, again = await legs.priced_again(session, means, stream, act, known)
+        inputs, again = await legs.priced_again(session, config, root, act, known)
     except PricingRefused:
-        history.note(session, stream.id, "claims.price-with-rights-refused", at=now)
+        history.note(session, root.id, "claims.price-with-rights-refused", at=now)
         _tell_kept(session, pending, "price-with-rights-refused", now=now)
         return
     parts = {part.payer.value: part for part in again.claim_parts}
@@ -182,29 +184,27 @@ async def settle(session: AsyncSession, means: Means, appointment_id: UUID, *, n
     if len(same) == len(pending) and not new:
         leaving = same
     elif len(pending) == len(of_act) and again.advance_cents == act.advance_cents:
-        await care.price_anew(session, means, stream, act, known, inputs, again, now=now)
+        await care.price_anew(session, config, root, act, known, inputs, again, now=now)
         leaving = [each for each in pending if each.payer_kind in parts]
         for each in pending:
             await _take_share(session, await store.lock_leg(session, each.id), parts, now=now)
         only_new = replace(again, claim_parts=tuple(new))
-        legs.plan_legs(session, stream, act, only_new, known.person, parked=frozenset())
-        await legs.open_planned(session, means, now=now)
+        legs.plan_legs(session, root, act, only_new, known.person, awaiting_rights=frozenset())
+        await legs.open_planned(session, config, now=now)
     else:
         reason = "price-with-rights-differs"
-        history.note(session, stream.id, f"claims.{reason}", at=now)
+        history.note(session, root.id, f"claims.{reason}", at=now)
         due = again.advance_cents
-        story.tell(
-            session, stream.id, "care-act", "not-priced-again", now=now, amount_cents=due, reason=reason
-        )
+        story.tell(session, root.id, "care-act", "not-priced-again", now=now, amount_cents=due, reason=reason)
         _tell_kept(session, [each for each in pending if each not in same], reason, now=now)
         leaving = same
     if not leaving:
         return
     person = known.person
-    act.insured_sealed = await insured.seal_person(session, means, act.patient_id, person, now=now)
+    act.insured_encrypted = await insured.encrypt_person(session, config, act.patient_id, person, now=now)
     for each in sorted(leaving, key=lambda leg: leg.payer_kind != Payer.AMO.value):
         leg = await store.lock_leg(session, each.id)
-        await legs.release_parked(session, means, stream, leg, person, now=now)
+        await legs.resume_after_rights(session, config, root, leg, person, now=now)
     await legs.settle_pending(session, act)
 
 

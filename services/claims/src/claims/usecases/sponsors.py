@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from claims import store
 from claims.domain.pricing import SponsorKind
 from claims.models import SponsorOffer
-from claims.usecases.means import Means
+from claims.usecases.config import ClaimsConfig
 from common.crypto import Keyring
 from common.errors import DomainError, Refusal, at_field
 from common.ids import uuid7
@@ -34,7 +34,7 @@ class Offer:
     valid_to: date | None
 
 
-class SpecialtyUnknown(DomainError):
+class SpecialtyNotFound(DomainError):
     code: ClassVar[str] = "specialty-unknown"
     refusal: ClassVar[Refusal] = Refusal.INVALID
 
@@ -44,7 +44,7 @@ class SpecialtyUnknown(DomainError):
         super().__init__(detail, extra=at_field(pointer, self.code, detail))
 
 
-class OfferImpossible(DomainError):
+class OfferRefused(DomainError):
     """What is offered contradicts itself."""
 
     code: str  # type: ignore[misc]  # says what contradicts what
@@ -63,25 +63,25 @@ def _refuse_impossible(offer: Offer) -> None:
     ):
         if (value is None) is (offer.kind is kind):
             detail = f"{kind.value} has {field}, and no other kind has"
-            raise OfferImpossible("sponsor-amount", detail, field=field)
+            raise OfferRefused("sponsor-amount", detail, field=field)
     if offer.valid_to is not None and offer.valid_to < offer.valid_from:
-        raise OfferImpossible("dates-reversed", "the offer ends before it begins", field="valid_to")
+        raise OfferRefused("dates-reversed", "the offer ends before it begins", field="valid_to")
 
 
 async def add_offer(
-    session: AsyncSession, means: Means, offer: Offer, *, now: datetime
+    session: AsyncSession, config: ClaimsConfig, offer: Offer, *, now: datetime
 ) -> tuple[SponsorOffer, str]:
-    """The row, and the code that its people join with. Raises OfferImpossible, SpecialtyUnknown."""
+    """The row, and the code that its people join with. Raises OfferRefused, SpecialtyNotFound."""
     _refuse_impossible(offer)
     for number, word in enumerate(offer.covered_specialties or ()):
-        known = means.tables.known_at(None).specialties.find((word,), on=offer.valid_from)
+        known = config.tables.known_at(None).specialties.find((word,), on=offer.valid_from)
         if known is None or known.specialty != word:
-            raise SpecialtyUnknown(number)
+            raise SpecialtyNotFound(number)
     identifier = uuid7(now)
     code = secrets.token_urlsafe(_CODE_BYTES)
     row = SponsorOffer(
         id=identifier,
-        code_index=code_index(means.keyring, code),
+        code_index=code_index(config.keyring, code),
         name=offer.name,
         kind=offer.kind.value,
         cents=offer.cents,

@@ -11,7 +11,7 @@ from claims.domain.calendar import day_in_paris
 from claims.domain.identifiers import Answer
 from claims.domain.pricing import Insured
 from claims.domain.situation import age_on
-from claims.usecases.means import Means
+from claims.usecases.config import ClaimsConfig
 from common.errors import DomainError, Refusal, at_field
 from common.places import latest_day
 
@@ -47,7 +47,7 @@ class IdentifierRefused(DomainError):
         self.code = f"{name}-{check}"
 
 
-class CoverageImpossible(DomainError):
+class CoverageRefused(DomainError):
     """What was stated contradicts itself."""
 
     code: str  # type: ignore[misc]  # says what contradicts what
@@ -93,16 +93,16 @@ class Statement:
         return Insured.YES if said else Insured.UNKNOWN
 
 
-def checked(means: Means, statement: Statement, *, now: datetime) -> dict[str, Any]:
-    """The facts as they are sealed. Raises IdentifierRefused, CoverageImpossible."""
+def checked(config: ClaimsConfig, statement: Statement, *, now: datetime) -> dict[str, Any]:
+    """The facts as they are encrypted. Raises IdentifierRefused, CoverageRefused."""
     today = day_in_paris(now)
-    if means.tables.known_at(None).schemes.find((statement.scheme,), on=today) is None:
-        raise CoverageImpossible("scheme-unknown", "no rates are known of this scheme", field="scheme")
+    if config.tables.known_at(None).schemes.find((statement.scheme,), on=today) is None:
+        raise CoverageRefused("scheme-unknown", "no rates are known of this scheme", field="scheme")
     if statement.born_on is not None and statement.born_on > latest_day(now):
-        raise CoverageImpossible("born-in-the-future", "the birth date is after today", field="birth_date")
+        raise CoverageRefused("born-in-the-future", "the birth date is after today", field="birth_date")
     given = [name for name in ("nir", "nia", "ame_number") if getattr(statement, name)]
     if len(given) > 1:
-        raise CoverageImpossible("several-numbers", "give one of nir, nia and ame_number", field=given[1])
+        raise CoverageRefused("several-numbers", "give one of nir, nia and ame_number", field=given[1])
     _check_exemptions(statement)
     _check_amc(statement)
     nir = identifiers.check_nir(statement.nir) if statement.nir else None
@@ -141,30 +141,28 @@ def _typed(statement: Statement, facts: Mapping[str, Any]) -> dict[str, str]:
 def _check_exemptions(statement: Statement) -> None:
     ame = any(each.kind is ExemptionKind.AME for each in statement.exemptions)
     if statement.ame_number and not ame:
-        raise CoverageImpossible(
+        raise CoverageRefused(
             "ame-number-needs-ame", "an AME number needs the exemption ame", field="ame_number"
         )
     for number, each in enumerate(statement.exemptions):
         where = f"exemptions/{number}"
         if each.last_on is not None and each.last_on < each.first_on:
-            raise CoverageImpossible("dates-reversed", "an exemption ends before it begins", field=where)
+            raise CoverageRefused("dates-reversed", "an exemption ends before it begins", field=where)
         if each.kind is ExemptionKind.MATERNITY and each.last_on is None:
-            raise CoverageImpossible("maternity-needs-end", "maternity has a last day", field=where)
+            raise CoverageRefused("maternity-needs-end", "maternity has a last day", field=where)
         if any(each.overlaps(earlier) for earlier in statement.exemptions[:number]):
-            raise CoverageImpossible(
-                "exemption-twice", "two periods of one exemption share a day", field=where
-            )
+            raise CoverageRefused("exemption-twice", "two periods of one exemption share a day", field=where)
 
 
 def _check_amc(statement: Statement) -> None:
     amc = statement.amc
     if amc and amc.first_on and amc.last_on and amc.last_on < amc.first_on:
-        raise CoverageImpossible("dates-reversed", "the AMC's rights end before they begin", field="amc")
+        raise CoverageRefused("dates-reversed", "the AMC's rights end before they begin", field="amc")
     if statement.amc and statement.amc_declared is AmcDeclared.EXISTS_NOT_GIVEN:
-        raise CoverageImpossible("amc-given", "an AMC is given, so it is not missing", field="amc_declared")
+        raise CoverageRefused("amc-given", "an AMC is given, so it is not missing", field="amc_declared")
 
 
-def require_holder(means: Means, statement: Statement, *, today: date) -> None:
+def require_holder(config: ClaimsConfig, statement: Statement, *, today: date) -> None:
     """A child is covered on the rights of somebody, in whose name its claims are made.
 
     Until the age of the pathway: from then on a person may be insured in their own right. The source gives
@@ -172,9 +170,9 @@ def require_holder(means: Means, statement: Statement, *, today: date) -> None:
     """
     if not (statement.nir or statement.nia) or statement.born_on is None or statement.holder_name:
         return
-    row = means.tables.known_at(None).ages.find(("pathway",), on=today)
+    row = config.tables.known_at(None).ages.find(("pathway",), on=today)
     if row is not None and age_on(statement.born_on, today) < row.age:
-        raise CoverageImpossible(
+        raise CoverageRefused(
             "holder-missing", "a child is insured through somebody: name the holder", field="holder_name"
         )
 

@@ -11,9 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from claims import store
 from claims.domain.pricing import PricingRefused
-from claims.models import CareAct, Stream, UnpricedCare
+from claims.models import AppointmentRoot, CareAct, UnpricedCare
 from claims.usecases import balances, care, early, legs, sheets
-from claims.usecases.means import Means
+from claims.usecases.config import ClaimsConfig
 from common.db import Sessions
 from common.errors import DomainError, Refusal, at_field
 from common.events.booking import ConsultationCompletedV1
@@ -46,40 +46,42 @@ class Coding:
 
 
 async def correct(
-    session: AsyncSession, means: Means, appointment_id: UUID, coding: Coding | None, *, now: datetime
+    session: AsyncSession, config: ClaimsConfig, appointment_id: UUID, coding: Coding | None, *, now: datetime
 ) -> CareAct:
     """Prices unpriced care, with a corrected coding if one is given.
 
-    Raises UnpricedUnknown, FeeAboveAgreed, PricingRefused: then all stays as it is.
+    Raises UnpricedCareNotFound, FeeAboveAgreed, PricingRefused: then all stays as it is.
     """
-    stream = await store.lock_stream(session, appointment_id)
+    root = await store.lock_root(session, appointment_id)
     row = await store.get_unpriced(session, appointment_id)
     if coding is not None:
         row.completion = _coded(row.completion, coding)
         row.corrections += 1
-        history.note(session, stream.id, "claims.coding-corrected", at=now)
-    return await _price(session, means, stream, row, now=now)
+        history.note(session, root.id, "claims.coding-corrected", at=now)
+    return await _price(session, config, root, row, now=now)
 
 
-async def try_again(session: AsyncSession, means: Means, appointment_id: UUID, *, now: datetime) -> None:
+async def try_again(
+    session: AsyncSession, config: ClaimsConfig, appointment_id: UUID, *, now: datetime
+) -> None:
     """With the tables of now; what they say when they refuse it as well is kept."""
-    stream = await store.lock_stream(session, appointment_id)
+    root = await store.lock_root(session, appointment_id)
     row = await store.find_unpriced(session, appointment_id)
     if row is None:
         return
     try:
-        await _price(session, means, stream, row, now=now)
+        await _price(session, config, root, row, now=now)
     except PricingRefused as refused:
         row.refusal, row.field, row.rule = refused.code, refused.field, refused.rule
-        row.table_version = means.tables.version
+        row.table_version = config.tables.version
 
 
-async def plan_after_new_tables(sessions: Sessions, means: Means, *, now: datetime) -> None:
+async def plan_after_new_tables(sessions: Sessions, config: ClaimsConfig, *, now: datetime) -> None:
     """At the start of a worker: what older tables refused is asked of these."""
     async with sessions.begin() as session:
-        refused = await store.list_refused_by_others(session, means.tables.version, limit=_AT_ONCE)
+        refused = await store.list_refused_by_others(session, config.tables.version, limit=_AT_ONCE)
         for appointment_id in refused:
-            key = f"{appointment_id}:{means.tables.version[:16]}"
+            key = f"{appointment_id}:{config.tables.version[:16]}"
             payload = {"appointment_id": str(appointment_id)}
             tasks.add(session, "price-unpriced", key, due_at=now, payload=payload)
 
@@ -95,28 +97,30 @@ def _coded(completion: dict[str, object], coding: Coding) -> dict[str, object]:
 
 
 async def _price(
-    session: AsyncSession, means: Means, stream: Stream, row: UnpricedCare, *, now: datetime
+    session: AsyncSession, config: ClaimsConfig, root: AppointmentRoot, row: UnpricedCare, *, now: datetime
 ) -> CareAct:
     """As known when the care was done; a row that the tables learnt later counts if that gives no price."""
     event = ConsultationCompletedV1.model_validate_json(json.dumps(row.completion))
     try:
-        act = await care.price_care(session, means, stream, event, known_at=event.completed_at, now=now)
+        act = await care.price_care(session, config, root, event, known_at=event.completed_at, now=now)
     except PricingRefused:
-        act = await care.price_care(session, means, stream, event, known_at=now, now=now)
+        act = await care.price_care(session, config, root, event, known_at=now, now=now)
     await session.delete(row)
-    await legs.open_planned(session, means, now=now)
+    await legs.open_planned(session, config, now=now)
     await session.flush()
-    await _catch_up(session, means, stream, now=now)
+    await _catch_up(session, config, root, now=now)
     return act
 
 
-async def _catch_up(session: AsyncSession, means: Means, stream: Stream, *, now: datetime) -> None:
+async def _catch_up(
+    session: AsyncSession, config: ClaimsConfig, root: AppointmentRoot, *, now: datetime
+) -> None:
     """Of all facts only what the card gave, and what it did not, waits for the final price."""
-    for fact in await early.take_early_facts(session, stream.id):
+    for fact in await early.take_early_facts(session, root.id):
         meta = Meta.model_validate(fact.headers)
         if fact.type == ShortV1.type:
             short = ShortV1.model_validate_json(fact.body)
-            await balances.take_short(session, means, short, meta, now=now)
+            await balances.take_short(session, config, short, meta, now=now)
         elif fact.type == CapturedV1.type:
             captured = CapturedV1.model_validate_json(fact.body)
-            await sheets.take_capture(session, means, captured, meta, now=now)
+            await sheets.take_capture(session, config, captured, meta, now=now)

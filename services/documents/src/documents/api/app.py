@@ -12,7 +12,7 @@ from common.wake import Wake
 from common.web import access
 from common.web.app import base_app
 from common.web.auth import Verifier
-from common.web.rights import GrantedRights
+from common.web.permissions import GrantedPermissions
 from common.web.service_client import ServiceClient
 from documents.api import checking, reading, writing
 from documents.api.document import ABOUT
@@ -42,7 +42,7 @@ def create_app(settings: Settings, *, clock: Clock, wake: Wake) -> FastAPI:
         sessions=sessions_of(engine, wake),
         verifier=Verifier(settings.tokens),
         cursor_key=settings.keys.cursor_key,
-        rights=GrantedRights(booking),
+        permissions=GrantedPermissions(booking),
         wake=wake,
         lifespan=lifespan,
         about=ABOUT,

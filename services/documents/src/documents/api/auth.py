@@ -42,13 +42,13 @@ def rpps_of(caller: Caller) -> str:
 async def wait_for_visit(progress: Progress, access: Access, appointment_id: UUID, *, seconds: float) -> None:
     """`Prefer: wait` of somebody who may see the appointment: until one may write about it, or it ended."""
     async with progress.sessions() as session:
-        await access.rights.may_see_appointment(session, access.caller, appointment_id)
+        await access.permissions.may_see_appointment(session, access.caller, appointment_id)
 
     async def ready(session: AsyncSession) -> bool | None:
-        stream = await store.find_stream(session, appointment_id)
-        if stream is None or stream.profession is None:
+        root = await store.find_root(session, appointment_id)
+        if root is None or root.profession is None:
             return None
-        return True if may_be_written_about(stream.visit) or stream.visit is Visit.ENDED else None
+        return True if may_be_written_about(root.visit) or root.visit is Visit.ENDED else None
 
     await progress.wait_until(ready, seconds, about=appointment_id)
 

@@ -72,7 +72,7 @@ async def read_document(
     if wait:
         async with progress.sessions() as session:
             row = await _found(session, document_id)
-            await access.rights.may_see_patient(session, access.caller, row.patient_id)
+            await access.permissions.may_see_patient(session, access.caller, row.patient_id)
         await wait_for_file(progress, document_id, seconds=wait)
     row = await _found(transaction, document_id)
     await access.patient(transaction, row.patient_id, what="document", purpose="care")

@@ -29,7 +29,7 @@ Write = Callable[[AsyncSession], Awaitable[Document]]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class WriteRequest:
     """A request to write something about an appointment."""
 
     appointment_id: UUID
@@ -56,7 +56,7 @@ async def create_prescription(
     response: Response,
 ) -> DocumentRead:
     """By the practitioner of the consultation, once it began. `Prefer: wait` waits for the file."""
-    asked = Asked(appointment_id, "prescription", access, key, keyring, progress, wait, now)
+    asked = WriteRequest(appointment_id, "prescription", access, key, keyring, progress, wait, now)
     rpps, content = rpps_of(caller), body.content()
     return await _written(
         asked,
@@ -81,7 +81,7 @@ async def create_report(
     response: Response,
 ) -> DocumentRead:
     """The consultation report, for the patient and the regular doctor."""
-    asked = Asked(appointment_id, "consultation-report", access, key, keyring, progress, wait, now)
+    asked = WriteRequest(appointment_id, "consultation-report", access, key, keyring, progress, wait, now)
     rpps, content = rpps_of(caller), body.content()
     return await _written(
         asked,
@@ -90,7 +90,7 @@ async def create_report(
     )
 
 
-async def _written(asked: Asked, write: Write, response: Response) -> DocumentRead:
+async def _written(asked: WriteRequest, write: Write, response: Response) -> DocumentRead:
     """One transaction; then, after its commit, the wait for the file."""
     if asked.wait:
         await wait_for_visit(asked.progress, asked.access, asked.appointment_id, seconds=asked.wait)
@@ -118,18 +118,18 @@ async def _written(asked: Asked, write: Write, response: Response) -> DocumentRe
     return await _read(asked, document_id, response)
 
 
-async def _allowed(asked: Asked) -> UUID | None:
+async def _allowed(asked: WriteRequest) -> UUID | None:
     """Before the transaction, which must not be rolled back while booking is asked. Raises NotSeen."""
     async with asked.progress.sessions() as session:
-        stream = await store.find_stream(session, asked.appointment_id)
-        patient_id = None if stream is None else stream.patient_id
+        root = await store.find_root(session, asked.appointment_id)
+        patient_id = None if root is None else root.patient_id
         await asked.access.appointment(
             session, asked.appointment_id, patient_id=patient_id, what=asked.what, purpose="care"
         )
         return patient_id
 
 
-async def _read(asked: Asked, document_id: UUID, response: Response) -> DocumentRead:
+async def _read(asked: WriteRequest, document_id: UUID, response: Response) -> DocumentRead:
     async with asked.progress.sessions() as session:
         row = await store.find_document(session, document_id)
         if row is None:

@@ -50,7 +50,7 @@ class SignerDiffers(DomainError):
     refusal: ClassVar[Refusal] = Refusal.FORBIDDEN
 
 
-class InsuredUnknown(DomainError):
+class InsuredNotFound(DomainError):
     """A document for an insurer needs the number of the insured person."""
 
     code: ClassVar[str] = "insured-unknown"
@@ -207,7 +207,7 @@ def billed(
     known_insured: KnownInsured,
     paid_cents: Cents,
 ) -> AnyDocument:
-    """The document of the way the visit was billed. Raises InsuredUnknown; ValueError for a wrong price."""
+    """The document of the way the visit was billed. Raises InsuredNotFound; ValueError for a wrong price."""
     mode = SheetMode(charged.sheet_mode)
     practitioner, patient = practitioner_of(identity), patient_of(identity)
     acts = acts_of(care_act, fee_cents=charged.fee_cents)
@@ -242,7 +242,7 @@ def billed(
             )
         case kind:
             if insured is None:
-                raise InsuredUnknown("claims knows no number of the insured person")
+                raise InsuredNotFound("claims knows no number of the insured person")
     if kind is Kind.RECEIPT:
         return Receipt(
             issue=issue,

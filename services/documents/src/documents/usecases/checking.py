@@ -97,7 +97,7 @@ async def record_dispensation(
     found = await store.find_document(session, document_id)
     if found is None or not _is_its_code(keyring, found, code):
         raise DocumentNotFound("no such document")
-    stream = await store.lock_stream(session, found.appointment_id)
+    root = await store.lock_root(session, found.appointment_id)
     document = await store.lock_document(session, document_id)
     if document is None or document.status is not DocumentStatus.ISSUED:
         raise DocumentWithdrawn("the document no longer counts")
@@ -110,7 +110,7 @@ async def record_dispensation(
         positions={"lines": list(positions)},
     )
     session.add(row)
-    outbox.add(session, stream, DispensedV1(**event_fields(document)), now=now)
+    outbox.add(session, root, DispensedV1(**event_fields(document)), now=now)
     return row, left
 
 

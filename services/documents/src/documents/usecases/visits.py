@@ -19,7 +19,7 @@ from documents import store
 from documents.domain.content import SheetMode
 from documents.domain.sheets import document_of
 from documents.domain.visits import DocumentStatus, Visit, after, billing_is_due
-from documents.models import Document, Stream
+from documents.models import AppointmentRoot, Document
 
 RENDER: Final = "render-document"
 
@@ -43,42 +43,42 @@ async def hear_of_visit(
     now: datetime,
 ) -> Outcome:
     """How far the visit is. Where it ended without care, whatever was written about it is withdrawn."""
-    stream = await _locked(session, event, meta)
-    stream.patient_id = event.patient_id
-    stream.practitioner_id = event.practitioner_id
-    stream.profession = profession or stream.profession
-    stream.visit = after(stream.visit, reached)
-    if stream.visit is Visit.ENDED:
-        await withdraw_all(session, stream, now=now)
+    root = await _locked(session, event, meta)
+    root.patient_id = event.patient_id
+    root.practitioner_id = event.practitioner_id
+    root.profession = profession or root.profession
+    root.visit = after(root.visit, reached)
+    if root.visit is Visit.ENDED:
+        await withdraw_all(session, root, now=now)
         return APPLIED
-    await _open_billing(session, stream, now=now)
+    await _open_billing(session, root, now=now)
     return APPLIED
 
 
 async def take_price(session: AsyncSession, event: CarePricedV1, meta: Meta, *, now: datetime) -> Outcome:
     """The highest revision holds; a document of an older one is withdrawn when the next is due."""
-    stream = await _locked(session, event, meta)
-    known = 0 if stream.price is None else int(stream.price["revision"])
+    root = await _locked(session, event, meta)
+    known = 0 if root.price is None else int(root.price["revision"])
     if event.revision <= known:
         return ignored("older-revision")
-    stream.patient_id = event.patient_id
-    stream.practitioner_id = event.practitioner_id
-    stream.price = price_of(event)
-    if stream.visit is Visit.ENDED:
+    root.patient_id = event.patient_id
+    root.practitioner_id = event.practitioner_id
+    root.price = price_of(event)
+    if root.visit is Visit.ENDED:
         return ignored("visit-ended")
-    return await _open_billing(session, stream, now=now)
+    return await _open_billing(session, root, now=now)
 
 
 async def take_payment(
     session: AsyncSession, event: AppointmentFact, meta: Meta, *, paid_cents: Cents, now: datetime
 ) -> Outcome:
     """What the card gave of the advance: all of it, less, or nothing."""
-    stream = await _locked(session, event, meta)
+    root = await _locked(session, event, meta)
     # `captured` and `short` of one settlement say the same amount, in whichever order they come.
-    stream.paid_cents = max(paid_cents, stream.paid_cents or Cents(0))
-    if stream.visit is Visit.ENDED:
+    root.paid_cents = max(paid_cents, root.paid_cents or Cents(0))
+    if root.visit is Visit.ENDED:
         return ignored("visit-ended")
-    return await _open_billing(session, stream, now=now)
+    return await _open_billing(session, root, now=now)
 
 
 def price_of(event: CarePricedV1) -> dict[str, Any]:
@@ -90,38 +90,38 @@ def price_of(event: CarePricedV1) -> dict[str, Any]:
     }
 
 
-async def _locked(session: AsyncSession, event: AppointmentFact, meta: Meta) -> Stream:
-    stream = await store.lock_stream(session, event.appointment_id)
-    history.note(session, stream.id, meta.type, at=meta.time)
-    return stream
+async def _locked(session: AsyncSession, event: AppointmentFact, meta: Meta) -> AppointmentRoot:
+    root = await store.lock_root(session, event.appointment_id)
+    history.note(session, root.id, meta.type, at=meta.time)
+    return root
 
 
-async def _open_billing(session: AsyncSession, stream: Stream, *, now: datetime) -> Outcome:
+async def _open_billing(session: AsyncSession, root: AppointmentRoot, *, now: datetime) -> Outcome:
     """Asks for the billing document as soon as all that it states is known, once for each revision."""
-    price = stream.price
-    if price is None or stream.patient_id is None or stream.practitioner_id is None:
+    price = root.price
+    if price is None or root.patient_id is None or root.practitioner_id is None:
         return waiting("care-priced")
     due = billing_is_due(
-        stream.visit,
+        root.visit,
         priced=True,
         advance_cents=Cents(price["advance_cents"]),
-        paid_cents=stream.paid_cents,
+        paid_cents=root.paid_cents,
     )
     if not due:
         return waiting("captured")
-    if await store.find_billing(session, stream.id, revision=price["revision"]) is not None:
+    if await store.find_billing(session, root.id, revision=price["revision"]) is not None:
         return APPLIED
-    for earlier in await store.list_live(session, stream.id):
+    for earlier in await store.list_live(session, root.id):
         if earlier.revision is not None:
-            withdraw(session, stream, earlier, now=now)
+            withdraw(session, root, earlier, now=now)
     kind = document_of(SheetMode(price["sheet_mode"]))
     add_document(
         session,
         Document(
             id=uuid7(now),
-            appointment_id=stream.id,
-            patient_id=stream.patient_id,
-            practitioner_id=stream.practitioner_id,
+            appointment_id=root.id,
+            patient_id=root.patient_id,
+            practitioner_id=root.practitioner_id,
             kind=kind,
             folder=None,
             status=DocumentStatus.REQUESTED,
@@ -141,18 +141,18 @@ def add_document(session: AsyncSession, document: Document, *, now: datetime) ->
     tasks.add(session, RENDER, str(document.id), due_at=now)
 
 
-async def withdraw_all(session: AsyncSession, stream: Stream, *, now: datetime) -> None:
-    for document in await store.list_live(session, stream.id):
-        withdraw(session, stream, document, now=now)
+async def withdraw_all(session: AsyncSession, root: AppointmentRoot, *, now: datetime) -> None:
+    for document in await store.list_live(session, root.id):
+        withdraw(session, root, document, now=now)
 
 
-def withdraw(session: AsyncSession, stream: Stream, document: Document, *, now: datetime) -> None:
+def withdraw(session: AsyncSession, root: AppointmentRoot, document: Document, *, now: datetime) -> None:
     """It stays, and whoever verifies it learns that it no longer counts."""
     was_issued = document.status is DocumentStatus.ISSUED
     document.status = DocumentStatus.WITHDRAWN
     document.withdrawn_at = now
     if was_issued:
-        outbox.add(session, stream, WithdrawnV1(**event_fields(document)), now=now)
+        outbox.add(session, root, WithdrawnV1(**event_fields(document)), now=now)
 
 
 def event_fields(document: Document) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from documents.domain.assembly import line_of
 from documents.domain.content import Folder, Issue, Kind
 from documents.domain.numbers import normal_code
 from documents.domain.visits import ConsultationNotStarted, DocumentStatus, may_be_written_about
-from documents.models import Document, Stream
+from documents.models import AppointmentRoot, Document
 from documents.usecases.visits import add_document, event_fields
 
 CONTENT: Final = "content"
@@ -63,12 +63,12 @@ async def prescribe(
     Raises AppointmentNotFound, ConsultationNotStarted, CannotPrescribe, LineRefused or
     SecurePrescriptionRequired.
     """
-    stream = await _of_signer(session, appointment_id, rpps=rpps)
+    root = await _of_signer(session, appointment_id, rpps=rpps)
     folder = Folder(content["folder"])
     lines = [line_of(row) for row in content["lines"]]
-    prescribing.check(lines, folder=folder, profession=stream.profession or "")
+    prescribing.check(lines, folder=folder, profession=root.profession or "")
     return await _write(
-        session, keyring, stream, Kind.PRESCRIPTION, folder=folder, content=content, rpps=rpps, now=now
+        session, keyring, root, Kind.PRESCRIPTION, folder=folder, content=content, rpps=rpps, now=now
     )
 
 
@@ -82,28 +82,28 @@ async def report(
     now: datetime,
 ) -> Document:
     """Asks for a consultation report. Raises AppointmentNotFound or ConsultationNotStarted."""
-    stream = await _of_signer(session, appointment_id, rpps=rpps)
+    root = await _of_signer(session, appointment_id, rpps=rpps)
     return await _write(
-        session, keyring, stream, Kind.CONSULTATION_REPORT, folder=None, content=content, rpps=rpps, now=now
+        session, keyring, root, Kind.CONSULTATION_REPORT, folder=None, content=content, rpps=rpps, now=now
     )
 
 
-async def _of_signer(session: AsyncSession, appointment_id: UUID, *, rpps: str) -> Stream:
-    stream = await store.lock_stream(session, appointment_id)
-    if stream.practitioner_id is None or stream.patient_id is None or stream.profession is None:
+async def _of_signer(session: AsyncSession, appointment_id: UUID, *, rpps: str) -> AppointmentRoot:
+    root = await store.lock_root(session, appointment_id)
+    if root.practitioner_id is None or root.patient_id is None or root.profession is None:
         raise AppointmentNotFound("no such appointment", retry_after=1)
-    known = await store.find_rpps(session, stream.practitioner_id)
+    known = await store.find_rpps(session, root.practitioner_id)
     if known is not None and known != rpps:  # unknown yet: the task compares with booking's word
         raise AppointmentNotFound("no such appointment")
-    if not may_be_written_about(stream.visit):
+    if not may_be_written_about(root.visit):
         raise ConsultationNotStarted("nothing is written before or without a consultation", retry_after=1)
-    return stream
+    return root
 
 
 async def _write(
     session: AsyncSession,
     keyring: Keyring,
-    stream: Stream,
+    root: AppointmentRoot,
     kind: Kind,
     *,
     folder: Folder | None,
@@ -111,12 +111,12 @@ async def _write(
     rpps: str,
     now: datetime,
 ) -> Document:
-    if stream.patient_id is None or stream.practitioner_id is None:
+    if root.patient_id is None or root.practitioner_id is None:
         raise AppointmentNotFound("no such appointment", retry_after=1)
-    sealed = await vault.seal(
+    sealed = await vault.encrypt(
         session,
         keyring,
-        stream.patient_id,
+        root.patient_id,
         json.dumps(content, ensure_ascii=False),
         field=CONTENT,
         now=now,
@@ -124,9 +124,9 @@ async def _write(
     )
     document = Document(
         id=uuid7(now),
-        appointment_id=stream.id,
-        patient_id=stream.patient_id,
-        practitioner_id=stream.practitioner_id,
+        appointment_id=root.id,
+        patient_id=root.patient_id,
+        practitioner_id=root.practitioner_id,
         kind=kind,
         folder=folder,
         status=DocumentStatus.REQUESTED,
@@ -143,7 +143,7 @@ async def open_content(session: AsyncSession, keyring: Keyring, document: Docume
     """What the practitioner wrote. Raises DataErased."""
     if document.content is None:
         return {}
-    text = await vault.open(
+    text = await vault.decrypt(
         session, keyring, document.patient_id, document.content, field=CONTENT, kind="kept"
     )
     content: Mapping[str, Any] = json.loads(text)
@@ -154,7 +154,7 @@ async def seal_file(
     session: AsyncSession, keyring: Keyring, document: Document, pdf: bytes, *, now: datetime
 ) -> bytes:
     """The file as the storage keeps it: it can be read with the patient's key only."""
-    return await vault.seal(
+    return await vault.encrypt(
         session,
         keyring,
         document.patient_id,
@@ -166,7 +166,7 @@ async def seal_file(
 
 
 async def open_file(session: AsyncSession, keyring: Keyring, document: Document, sealed: bytes) -> bytes:
-    text = await vault.open(
+    text = await vault.decrypt(
         session, keyring, document.patient_id, sealed, field=f"{FILE}:{document.id}", kind="kept"
     )
     return base64.b64decode(text)
@@ -179,12 +179,12 @@ async def issue(
     found = await store.find_document(session, document_id)
     if found is None:
         return "not-found"
-    stream = await store.lock_stream(session, found.appointment_id)
+    root = await store.lock_root(session, found.appointment_id)
     document = await store.lock_document(session, document_id)
     if document is None or document.status is not DocumentStatus.REQUESTED:
         return "not-requested"
     code = normal_code(drawn.issue.verification_code)
-    url = await vault.seal(
+    url = await vault.encrypt(
         session, keyring, document.patient_id, drawn.issue.verification_url, field=CODE, now=now, kind="kept"
     )
     document.status = DocumentStatus.ISSUED
@@ -197,7 +197,7 @@ async def issue(
     document.size_bytes = drawn.size_bytes
     document.storage_key = drawn.storage_key
     document.issued_at = now
-    outbox.add(session, stream, IssuedV1(**event_fields(document)), now=now)
+    outbox.add(session, root, IssuedV1(**event_fields(document)), now=now)
     return "issued"
 
 
@@ -213,4 +213,4 @@ async def open_url(session: AsyncSession, keyring: Keyring, document: Document) 
     """The address of the verification, code included: for the patient and the practitioner."""
     if document.code is None:
         return None
-    return await vault.open(session, keyring, document.patient_id, document.code, field=CODE, kind="kept")
+    return await vault.decrypt(session, keyring, document.patient_id, document.code, field=CODE, kind="kept")

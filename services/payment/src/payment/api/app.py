@@ -32,7 +32,7 @@ def create_app(settings: Settings, *, clock: Clock, wake: Wake) -> FastAPI:
         sessions=sessions_of(engine, wake),
         verifier=Verifier(settings.tokens),
         cursor_key=settings.keys.cursor_key,
-        rights=None,  # who pays is in our own rows
+        permissions=None,  # who pays is in our own rows
         wake=wake,
         lifespan=lifespan,
         about=ABOUT,

@@ -58,12 +58,12 @@ async def _read(progress: Progress, appointment_id: UUID, caller: Caller, *, sec
 
 
 async def _find(session: AsyncSession, appointment_id: UUID, caller: Caller) -> PaymentRead | None:
-    stream = await store.find_stream(session, appointment_id)
-    if stream is None or not may_read(caller, stream):
+    root = await store.find_root(session, appointment_id)
+    if root is None or not may_read(caller, root):
         return None
     holds = await store.list_holds(session, appointment_id)
-    card = await store.find_usable_card(session, stream.account_id, chosen=stream.card_id)
-    return PaymentRead.of(stream, holds, card)
+    card = await store.find_usable_card(session, root.account_id, chosen=root.card_id)
+    return PaymentRead.of(root, holds, card)
 
 
 @router.post("/{appointment_id}/price-acceptance", responses=responses(404, 409))
@@ -80,8 +80,8 @@ async def accept_price(
     async with progress.sessions.begin() as session:
         await check_payer(session, caller, appointment_id)
         if await idempotency.begin(session, key, now=now) is None:
-            stream = await store.lock_known_stream(session, appointment_id)
-            await cards.accept_price(session, stream, Cents(accepted.advance_cents), now=now)
+            root = await store.lock_known_root(session, appointment_id)
+            await cards.accept_price(session, root, Cents(accepted.advance_cents), now=now)
             await _finish(session, key, appointment_id, now=now)
     return await _read(progress, appointment_id, caller, seconds=wait)
 
@@ -100,8 +100,8 @@ async def choose_card(
     async with progress.sessions.begin() as session:
         await check_payer(session, caller, appointment_id)
         if await idempotency.begin(session, key, now=now) is None:
-            stream = await store.lock_known_stream(session, appointment_id)
-            await cards.choose_card(session, stream, choice.card_id, now=now)
+            root = await store.lock_known_root(session, appointment_id)
+            await cards.choose_card(session, root, choice.card_id, now=now)
             await _finish(session, key, appointment_id, now=now)
     return await _read(progress, appointment_id, caller, seconds=wait)
 
@@ -150,8 +150,8 @@ async def _refund(progress: Progress, refund_id: UUID, *, seconds: float) -> Ref
 )
 async def list_refunds(appointment_id: UUID, caller: CallerDep, session: Reading) -> RefundList:
     """Every refund of the appointment, oldest first."""
-    stream = await store.find_stream(session, appointment_id)
-    if stream is None or not may_read(caller, stream):
+    root = await store.find_root(session, appointment_id)
+    if root is None or not may_read(caller, root):
         raise not_found()
     rows = await store.list_refunds(session, appointment_id)
     return RefundList(items=[RefundRead.of(row) for row in rows])

@@ -6,15 +6,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from common.web.auth import Caller, Role
 from payment import store
-from payment.models import Stream
+from payment.models import AppointmentRoot
 
 
-def pays(caller: Caller, stream: Stream) -> bool:
-    return Role.PATIENT in caller.roles and stream.account_id == caller.subject
+def pays(caller: Caller, root: AppointmentRoot) -> bool:
+    return Role.PATIENT in caller.roles and root.account_id == caller.subject
 
 
-def may_read(caller: Caller, stream: Stream) -> bool:
-    return pays(caller, stream) or Role.SUPPORT in caller.roles
+def may_read(caller: Caller, root: AppointmentRoot) -> bool:
+    return pays(caller, root) or Role.SUPPORT in caller.roles
 
 
 def not_found() -> store.AppointmentNotFound:
@@ -24,6 +24,6 @@ def not_found() -> store.AppointmentNotFound:
 
 async def check_payer(session: AsyncSession, caller: Caller, appointment_id: UUID) -> None:
     """Raises AppointmentNotFound."""
-    stream = await store.find_stream(session, appointment_id)
-    if stream is None or not pays(caller, stream):
+    root = await store.find_root(session, appointment_id)
+    if root is None or not pays(caller, root):
         raise not_found()

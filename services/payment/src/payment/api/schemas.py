@@ -14,6 +14,7 @@ from payment.domain.ledger import Account
 from payment.domain.plan import CardState
 from payment.domain.status import PaymentStatus, status_of
 from payment.models import (
+    AppointmentRoot,
     AwaitedAction,
     CardRow,
     CardStatus,
@@ -24,7 +25,6 @@ from payment.models import (
     RefundFailure,
     RefundRow,
     RefundStatus,
-    Stream,
 )
 from payment.usecases.showing import is_scheduled, payment_facts, short_of
 
@@ -134,42 +134,44 @@ class PaymentRead(Out):
     action: PaymentActionRead | None
 
     @classmethod
-    def of(cls, stream: Stream, holds: Sequence[HoldRow], card: CardRow | None) -> Self:
+    def of(cls, root: AppointmentRoot, holds: Sequence[HoldRow], card: CardRow | None) -> Self:
         captured = sum(hold.captured_cents for hold in holds)
         held = sum(hold.held_cents for hold in holds)
         released = sum(hold.released_cents for hold in holds)
         live = [hold for hold in holds if hold.status is HoldStatus.HELD]
         return cls(
-            appointment_id=stream.id,
-            status=status_of(payment_facts(stream, holds)),
+            appointment_id=root.id,
+            status=status_of(payment_facts(root, holds)),
             currency="EUR",
             # the final price counts, whether or not a last quote came before it
-            advance_cents=stream.advance_cents if stream.priced_at is None else stream.due_cents,
+            advance_cents=root.advance_cents if root.priced_at is None else root.due_cents,
             held_cents=held,
             live_hold_cents=held - captured - released,
             captured_cents=captured,
             released_cents=released,
             refunded_cents=sum(hold.refunded_cents for hold in holds),
-            short_cents=short_of(stream, holds),
-            place_at=stream.place_at if is_scheduled(stream, holds) else None,
+            short_cents=short_of(root, holds),
+            place_at=root.place_at if is_scheduled(root, holds) else None,
             capture_before=live[-1].capture_before if live else None,
-            action=_action(stream, holds, card),
+            action=_action(root, holds, card),
         )
 
 
-def _action(stream: Stream, holds: Sequence[HoldRow], card: CardRow | None) -> PaymentActionRead | None:
-    if stream.action is None:
+def _action(
+    root: AppointmentRoot, holds: Sequence[HoldRow], card: CardRow | None
+) -> PaymentActionRead | None:
+    if root.action is None:
         return None
     url = None
-    if stream.action is AwaitedAction.THREE_D_SECURE:
+    if root.action is AwaitedAction.THREE_D_SECURE:
         asking = [hold.action_url for hold in holds if hold.status is HoldStatus.ACTION_REQUIRED]
         url = asking[-1] if asking else card.action_url if card is not None else None
     return PaymentActionRead(
-        kind=stream.action,
+        kind=root.action,
         url=url,
         currency="EUR",
-        advance_cents=stream.advance_cents,
-        expires_at=stream.action_expires_at,
+        advance_cents=root.advance_cents,
+        expires_at=root.action_expires_at,
     )
 
 

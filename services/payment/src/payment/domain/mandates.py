@@ -22,7 +22,7 @@ TEXTS: Final = {
 }
 
 
-class MandateTextUnknown(DomainError):
+class MandateTextNotFound(DomainError):
     code: ClassVar[str] = "mandate-text-unknown"
     refusal: ClassVar[Refusal] = Refusal.INVALID
 
@@ -34,9 +34,9 @@ class Mandate:
 
 
 def text_of(version: str) -> MandateText:
-    """Raises MandateTextUnknown."""
+    """Raises MandateTextNotFound."""
     if version not in TEXTS:
-        raise MandateTextUnknown(f"there is no mandate text {version}")
+        raise MandateTextNotFound(f"there is no mandate text {version}")
     return TEXTS[version]
 
 

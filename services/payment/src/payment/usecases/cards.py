@@ -16,7 +16,7 @@ from payment.domain.cards import usable_for
 from payment.domain.mandates import text_of
 from payment.domain.plan import WINDOW, CardState
 from payment.domain.provider import ProviderSetup, SetupStatus
-from payment.models import AwaitedAction, CardRow, CardStatus, Stream
+from payment.models import AppointmentRoot, AwaitedAction, CardRow, CardStatus
 from payment.usecases.planning import proceed, review_scheduled
 
 
@@ -58,7 +58,7 @@ async def add_card(
 ) -> CardRow:
     """Without the patient's yes there is no mandate, and the card is only ever used with the patient there.
 
-    Raises CardAlreadySaved, MandateTextUnknown.
+    Raises CardAlreadySaved, MandateTextNotFound.
     """
     text = text_of(mandate_text)
     if await store.card_token_exists(session, provider_token):
@@ -154,10 +154,8 @@ async def observe_setup(session: AsyncSession, card_id: UUID, seen: ProviderSetu
     known = await store.find_card(session, card_id)
     if known is None:
         return False
-    waiting = (
-        await store.list_streams_awaiting(session, known) if seen.status is SetupStatus.SUCCEEDED else []
-    )
-    streams = [await store.lock_stream(session, appointment_id) for appointment_id in waiting]
+    waiting = await store.list_roots_awaiting(session, known) if seen.status is SetupStatus.SUCCEEDED else []
+    roots = [await store.lock_root(session, appointment_id) for appointment_id in waiting]
     card = await store.lock_card(session, card_id)
     if card.status is CardStatus.ACTIVE and seen.status is SetupStatus.DECLINED:
         card.status = CardStatus.REFUSED  # the bank or the provider has withdrawn it since
@@ -176,8 +174,8 @@ async def observe_setup(session: AsyncSession, card_id: UUID, seen: ProviderSetu
         case SetupStatus.SUCCEEDED:
             card.status, card.action_url = CardStatus.ACTIVE, None
             await session.flush()
-            for stream in streams:
-                await proceed(session, stream, now=now, present=True)
+            for root in roots:
+                await proceed(session, root, now=now, present=True)
     return True
 
 
@@ -201,48 +199,52 @@ async def mark_forgotten(session: AsyncSession, card_id: UUID, *, now: datetime)
 # --- the patient's part in a hold --------------------------------------------------------------------------
 
 
-async def choose_card(session: AsyncSession, stream: Stream, card_id: UUID, *, now: datetime) -> None:
+async def choose_card(session: AsyncSession, root: AppointmentRoot, card_id: UUID, *, now: datetime) -> None:
     """The answer to `card-missing`, and another card for any later attempt. The root must be locked.
 
     Raises CardNotFound, CardNotUsable, NoActionAwaited.
     """
     card = await store.find_card(session, card_id)
-    if card is None or card.account_id != stream.account_id or card.status is CardStatus.REMOVED:
+    if card is None or card.account_id != root.account_id or card.status is CardStatus.REMOVED:
         raise store.CardNotFound("no such card")
     if card.status is CardStatus.REFUSED:
         raise CardNotUsable("the provider refused to save this card")
-    if stream.action not in {AwaitedAction.CARD_MISSING, AwaitedAction.PRICE_ABOVE_PREVIEW}:
+    if root.action not in {AwaitedAction.CARD_MISSING, AwaitedAction.PRICE_ABOVE_PREVIEW}:
         raise NoActionAwaited("the appointment does not wait for a card")
-    await _check_mandate(session, stream, card, now=now)
-    stream.card_id = card.id
-    if stream.action is AwaitedAction.CARD_MISSING:
-        stream.action_revision = 0  # asked again if this card is not good enough either
-        await proceed(session, stream, now=now, present=True)
+    await _check_mandate(session, root, card, now=now)
+    root.card_id = card.id
+    if root.action is AwaitedAction.CARD_MISSING:
+        root.action_revision = 0  # asked again if this card is not good enough either
+        await proceed(session, root, now=now, present=True)
 
 
-async def _check_mandate(session: AsyncSession, stream: Stream, card: CardRow, *, now: datetime) -> None:
+async def _check_mandate(
+    session: AsyncSession, root: AppointmentRoot, card: CardRow, *, now: datetime
+) -> None:
     """Far ahead of the visit only a card that can be used without its holder helps. Raises CardNotUsable."""
-    if stream.starts_at is None or stream.starts_at - now <= WINDOW:
+    if root.starts_at is None or root.starts_at - now <= WINDOW:
         return
     usable = usable_for(
         card.facts,
-        amount_cents=stream.advance_cents,
-        charged_cents=await store.charged_without_holder(session, stream.id),
-        starts_at=stream.starts_at,
+        amount_cents=root.advance_cents,
+        charged_cents=await store.charged_without_holder(session, root.id),
+        starts_at=root.starts_at,
         now=now,
     )
     if usable in {CardState.MISSING, CardState.HOLDER_ONLY}:
         raise CardNotUsable("no accepted mandate of this card covers the advance until the visit")
 
 
-async def accept_price(session: AsyncSession, stream: Stream, advance_cents: Cents, *, now: datetime) -> None:
+async def accept_price(
+    session: AsyncSession, root: AppointmentRoot, advance_cents: Cents, *, now: datetime
+) -> None:
     """The patient accepts to advance this much, and means the newest price. The root must be locked.
 
     Raises NoActionAwaited, PriceChanged.
     """
-    if stream.action is not AwaitedAction.PRICE_ABOVE_PREVIEW:
+    if root.action is not AwaitedAction.PRICE_ABOVE_PREVIEW:
         raise NoActionAwaited("no price waits to be accepted")
-    if advance_cents != stream.advance_cents:
-        raise PriceChanged("the price is another one by now", extra={"advance_cents": stream.advance_cents})
-    stream.agreed_cents = stream.advance_cents
-    await proceed(session, stream, now=now, present=True)
+    if advance_cents != root.advance_cents:
+        raise PriceChanged("the price is another one by now", extra={"advance_cents": root.advance_cents})
+    root.agreed_cents = root.advance_cents
+    await proceed(session, root, now=now, present=True)

@@ -11,7 +11,7 @@ from common.money import Cents
 from payment import store
 from payment.domain.holds import FailureReason, HoldStatus, after
 from payment.domain.plan import CardState
-from payment.models import CardRow, HoldRow, Stream
+from payment.models import AppointmentRoot, CardRow, HoldRow
 from payment.usecases.observing import hold_failed, lock_hold
 from payment.usecases.planning import is_over
 from payment.usecases.settling import settle
@@ -46,31 +46,31 @@ async def begin_hold(session: AsyncSession, hold_id: UUID, *, now: datetime) -> 
     found = await lock_hold(session, hold_id)
     if found is None or found[1].status not in _NOT_SENT:
         return None
-    stream, hold = found
+    root, hold = found
     card = await store.find_card(session, hold.card_id)
-    late = not stream.is_secured and stream.decide_by is not None and now >= stream.decide_by
-    wanted = not late and card is not None and _may_use(card, stream, hold)
+    late = not root.is_secured and root.decide_by is not None and now >= root.decide_by
+    wanted = not late and card is not None and _may_use(card, root, hold)
     if hold.called_at is None:
         if not wanted:
             reason: FailureReason = "decide-by-passed" if late else "provider-refused"
-            await hold_failed(session, stream, hold, reason, now=now)
+            await hold_failed(session, root, hold, reason, now=now)
             return None
         hold.called_at = now
     return HoldOrder(
         hold_id=hold.id,
-        appointment_id=stream.id,
+        appointment_id=root.id,
         attempt=hold.attempt,
         token=card.provider_token if card is not None else "",
         amount_cents=hold.asked_cents,
         off_session=hold.off_session,
         called_before=hold.called_at != now,
-        wanted=wanted and (not is_over(stream) or stream.priced_at is not None),
+        wanted=wanted and (not is_over(root) or root.priced_at is not None),
     )
 
 
-def _may_use(card: CardRow, stream: Stream, hold: HoldRow) -> bool:
+def _may_use(card: CardRow, root: AppointmentRoot, hold: HoldRow) -> bool:
     """It may have been removed, or its mandate withdrawn, since the hold was decided."""
-    if card.account_id != stream.account_id:
+    if card.account_id != root.account_id:
         return False
     return card.state is CardState.READY if hold.off_session else card.state is not CardState.MISSING
 
@@ -86,12 +86,12 @@ async def give_up_hold(session: AsyncSession, hold_id: UUID, *, now: datetime) -
     found = await lock_hold(session, hold_id)
     if found is None or found[1].status not in _NOT_SENT:
         return
-    stream, hold = found
-    if is_over(stream):
+    root, hold = found
+    if is_over(root):
         hold.status = after(hold.status, HoldStatus.WITHDRAWN)
-        await settle(session, stream, now=now)
+        await settle(session, root, now=now)
     else:
-        await hold_failed(session, stream, hold, "decide-by-passed", now=now)
+        await hold_failed(session, root, hold, "decide-by-passed", now=now)
 
 
 async def refuse_hold(session: AsyncSession, hold_id: UUID, *, now: datetime) -> None:

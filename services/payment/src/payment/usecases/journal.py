@@ -6,13 +6,13 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from payment.domain.ledger import Entry
-from payment.models import LedgerRow, Stream
+from payment.models import AppointmentRoot, LedgerRow
 
 CURRENCY = "EUR"
 
 
 def post(
-    session: AsyncSession, stream: Stream, journal: str, entries: Sequence[Entry], *, now: datetime
+    session: AsyncSession, root: AppointmentRoot, journal: str, entries: Sequence[Entry], *, now: datetime
 ) -> None:
     """The root must be locked. A journal posted twice violates uq_ledger_entry_journal."""
     if sum(entry.amount_cents for entry in entries) != 0:
@@ -24,7 +24,7 @@ def post(
                 account=entry.account,
                 amount_cents=entry.amount_cents,
                 currency=CURRENCY,
-                appointment_id=stream.id,
+                appointment_id=root.id,
                 at=now,
             )
         )

@@ -12,7 +12,7 @@ from payment import store
 from payment.domain import ledger, plan
 from payment.domain.holds import OPEN, FailureReason, HoldStatus, after, failure_of, path
 from payment.domain.provider import ProviderPayment
-from payment.models import AwaitedAction, HoldRow, ReleaseReason, Stream
+from payment.models import AppointmentRoot, AwaitedAction, HoldRow, ReleaseReason
 from payment.usecases import balances, refunds
 from payment.usecases.journal import post
 from payment.usecases.planning import (
@@ -28,13 +28,13 @@ from payment.usecases.planning import (
 from payment.usecases.settling import close, paid_cents, settle, tell_capture, undue_cents
 
 
-async def lock_hold(session: AsyncSession, hold_id: UUID) -> tuple[Stream, HoldRow] | None:
+async def lock_hold(session: AsyncSession, hold_id: UUID) -> tuple[AppointmentRoot, HoldRow] | None:
     """The root row of its appointment is locked before it is read."""
     appointment_id = await store.find_appointment_of_hold(session, hold_id)
     if appointment_id is None:
         return None
-    stream = await store.lock_stream(session, appointment_id)
-    return stream, await store.get_hold(session, hold_id)
+    root = await store.lock_root(session, appointment_id)
+    return root, await store.get_hold(session, hold_id)
 
 
 async def observe_payment(session: AsyncSession, seen: ProviderPayment, *, now: datetime) -> bool:
@@ -57,7 +57,7 @@ async def observe_hold(
 
 
 async def observe(
-    session: AsyncSession, stream: Stream, hold: HoldRow, seen: ProviderPayment, *, now: datetime
+    session: AsyncSession, root: AppointmentRoot, hold: HoldRow, seen: ProviderPayment, *, now: datetime
 ) -> None:
     """Forward moves only, one event for each; the root must be locked. Old news changes nothing."""
     hold.provider_id = hold.provider_id or seen.id
@@ -65,123 +65,123 @@ async def observe(
     moves = path(hold.status, seen, released_by_us=hold.is_going)
     for target in moves:
         if target is HoldStatus.FAILED:
-            await hold_failed(session, stream, hold, failure_of(seen), now=now)
+            await hold_failed(session, root, hold, failure_of(seen), now=now)
             return
         hold.status = after(hold.status, target)
-        await _moved(session, stream, hold, seen, now=now)
-    captured_in_part = _take_part(session, stream, hold, seen, now=now)
+        await _moved(session, root, hold, seen, now=now)
+    captured_in_part = _take_part(session, root, hold, seen, now=now)
     if seen.refunds:
-        given = await store.list_refunds(session, stream.id)
-        above = undue_cents(stream, await store.list_holds(session, stream.id), given)
-        await refunds.observe_refunds(session, stream, hold, seen.refunds, not_due_cents=above, now=now)
+        given = await store.list_refunds(session, root.id)
+        above = undue_cents(root, await store.list_holds(session, root.id), given)
+        await refunds.observe_refunds(session, root, hold, seen.refunds, not_due_cents=above, now=now)
     if moves or captured_in_part:
-        await settle(session, stream, now=now)
+        await settle(session, root, now=now)
         if hold.status is HoldStatus.EXPIRED:
-            await hold_again(session, stream, hold, now=now)
+            await hold_again(session, root, hold, now=now)
         if hold.awaits_settlement:
             tasks.add(session, "settle-hold", str(hold.id), due_at=now, again=True)
 
 
 async def _moved(
-    session: AsyncSession, stream: Stream, hold: HoldRow, seen: ProviderPayment, *, now: datetime
+    session: AsyncSession, root: AppointmentRoot, hold: HoldRow, seen: ProviderPayment, *, now: datetime
 ) -> None:
     match hold.status:
         case HoldStatus.ACTION_REQUIRED:
-            _asks(session, stream, hold, seen, now=now)
+            _asks(session, root, hold, seen, now=now)
         case HoldStatus.HELD:
-            _held(session, stream, hold, seen, now=now)
+            _held(session, root, hold, seen, now=now)
         case HoldStatus.CAPTURED:
-            await _captured(session, stream, hold, seen, now=now)
+            await _captured(session, root, hold, seen, now=now)
         case HoldStatus.VOIDED:
-            _let_go(session, stream, hold, now=now)
+            _let_go(session, root, hold, now=now)
             released = HoldReleasedV1(
-                appointment_id=stream.id,
+                appointment_id=root.id,
                 hold_id=hold.id,
                 currency="EUR",
                 released_cents=hold.released_cents,
                 reason=(hold.release_reason or ReleaseReason.APPOINTMENT_ENDED).value,
             )
-            outbox.add(session, stream, released, now=now)
+            outbox.add(session, root, released, now=now)
         case HoldStatus.EXPIRED:
-            _let_go(session, stream, hold, now=now)
+            _let_go(session, root, hold, now=now)
             hold.capture_cents = None
             expired = HoldExpiredV1(
-                appointment_id=stream.id, hold_id=hold.id, currency="EUR", held_cents=hold.held_cents
+                appointment_id=root.id, hold_id=hold.id, currency="EUR", held_cents=hold.held_cents
             )
-            outbox.add(session, stream, expired, now=now)
+            outbox.add(session, root, expired, now=now)
         case _:
             raise ValueError(f"nothing to say about a hold that is {hold.status}")
 
 
 def _asks(
-    session: AsyncSession, stream: Stream, hold: HoldRow, seen: ProviderPayment, *, now: datetime
+    session: AsyncSession, root: AppointmentRoot, hold: HoldRow, seen: ProviderPayment, *, now: datetime
 ) -> None:
-    if seen.challenge is None or stream.decide_by is None or stream.starts_at is None:
+    if seen.challenge is None or root.decide_by is None or root.starts_at is None:
         raise ValueError("an action without a page for it, or for a hold without a price")
     until = plan.action_deadline(
-        decide_by=stream.decide_by,
-        starts_at=stream.starts_at,
-        secured=stream.is_secured,
+        decide_by=root.decide_by,
+        starts_at=root.starts_at,
+        secured=root.is_secured,
         live=False,
-        scheduled=stream.place_at is not None,
+        scheduled=root.place_at is not None,
     )
     hold.action_url = seen.challenge.url
     hold.action_expires_at = min(until, seen.challenge.expires_at)
     tasks.add(session, "expire-challenge", str(hold.id), due_at=hold.action_expires_at)
-    if is_over(stream):
+    if is_over(root):
         return  # nobody is asked any more: settle lets it go
-    stream.action, stream.action_revision = AwaitedAction.THREE_D_SECURE, hold.revision
-    stream.action_expires_at = hold.action_expires_at
+    root.action, root.action_revision = AwaitedAction.THREE_D_SECURE, hold.revision
+    root.action_expires_at = hold.action_expires_at
     asked = HoldActionRequiredV1(
-        appointment_id=stream.id,
+        appointment_id=root.id,
         revision=hold.revision,
         schedule_no=hold.schedule_no,
         action="three-d-secure",
         expires_at=hold.action_expires_at,
     )
-    outbox.add(session, stream, asked, now=now)
+    outbox.add(session, root, asked, now=now)
 
 
 def _held(
-    session: AsyncSession, stream: Stream, hold: HoldRow, seen: ProviderPayment, *, now: datetime
+    session: AsyncSession, root: AppointmentRoot, hold: HoldRow, seen: ProviderPayment, *, now: datetime
 ) -> None:
     if seen.capture_before is None:
         raise ValueError("an authorisation without an end")
     hold.held_cents = seen.authorized_cents
     hold.capture_before = seen.capture_before
     hold.action_url = None
-    post(session, stream, f"{hold.id}:held", ledger.held(hold.held_cents), now=now)
+    post(session, root, f"{hold.id}:held", ledger.held(hold.held_cents), now=now)
     tasks.add(session, "watch-hold", str(hold.id), due_at=max(now, seen.capture_before - plan.WARNING))
-    if hold.held_cents >= stream.advance_cents or stream.action is AwaitedAction.THREE_D_SECURE:
-        clear_action(stream)
-    publish_placed(session, stream, hold, now=now)
+    if hold.held_cents >= root.advance_cents or root.action is AwaitedAction.THREE_D_SECURE:
+        clear_action(root)
+    publish_placed(session, root, hold, now=now)
 
 
 async def _captured(
-    session: AsyncSession, stream: Stream, hold: HoldRow, seen: ProviderPayment, *, now: datetime
+    session: AsyncSession, root: AppointmentRoot, hold: HoldRow, seen: ProviderPayment, *, now: datetime
 ) -> None:
     """By us, or by the provider itself: then the final price, or the end, says what becomes of it."""
     taken = Cents(seen.captured_cents - hold.captured_cents)
     hold.captured_cents = seen.captured_cents
     hold.released_cents = Cents(hold.held_cents - seen.captured_cents)
-    if hold.capture_cents is not None and stream.priced_at is None:
+    if hold.capture_cents is not None and root.priced_at is None:
         # the part of the advance that a late cancellation costs
-        kept = Cents(min(stream.kept_cents, hold.captured_cents))
-        post(session, stream, f"{stream.id}:due", ledger.due(kept), now=now)
+        kept = Cents(min(root.kept_cents, hold.captured_cents))
+        post(session, root, f"{root.id}:due", ledger.due(kept), now=now)
     entries = [*ledger.let_go(taken), *ledger.paid_by_card(taken)]
-    post(session, stream, f"{hold.id}:captured", entries, now=now)
-    post(session, stream, f"{hold.id}:released", ledger.let_go(hold.released_cents), now=now)
+    post(session, root, f"{hold.id}:captured", entries, now=now)
+    post(session, root, f"{hold.id}:released", ledger.let_go(hold.released_cents), now=now)
     if hold.capture_cents is None:
-        history.note(session, stream.id, "payment.captured-by-provider", at=now)
+        history.note(session, root.id, "payment.captured-by-provider", at=now)
         return  # settle tells it once it is known what is due
-    holds = await store.list_holds(session, stream.id)
-    paid = paid_cents(holds, await store.list_refunds(session, stream.id))
-    tell_capture(session, stream, hold, paid=paid, now=now)
-    await close(session, stream, now=now)
+    holds = await store.list_holds(session, root.id)
+    paid = paid_cents(holds, await store.list_refunds(session, root.id))
+    tell_capture(session, root, hold, paid=paid, now=now)
+    await close(session, root, now=now)
 
 
 def _take_part(
-    session: AsyncSession, stream: Stream, hold: HoldRow, seen: ProviderPayment, *, now: datetime
+    session: AsyncSession, root: AppointmentRoot, hold: HoldRow, seen: ProviderPayment, *, now: datetime
 ) -> bool:
     """The provider captured a part by itself, and keeps the rest reserved. Whether it is news."""
     taken = Cents(seen.captured_cents - hold.captured_cents)
@@ -190,38 +190,38 @@ def _take_part(
     hold.captured_cents = seen.captured_cents
     hold.capture_cents = None  # what is left to capture is decided anew
     entries = [*ledger.let_go(taken), *ledger.paid_by_card(taken)]
-    post(session, stream, f"{hold.id}:captured:{seen.captured_cents}", entries, now=now)
-    history.note(session, stream.id, "payment.captured-by-provider", at=now)
+    post(session, root, f"{hold.id}:captured:{seen.captured_cents}", entries, now=now)
+    history.note(session, root.id, "payment.captured-by-provider", at=now)
     return True
 
 
-def _let_go(session: AsyncSession, stream: Stream, hold: HoldRow, *, now: datetime) -> None:
+def _let_go(session: AsyncSession, root: AppointmentRoot, hold: HoldRow, *, now: datetime) -> None:
     hold.released_cents = hold.reserved_cents
-    post(session, stream, f"{hold.id}:released", ledger.let_go(hold.released_cents), now=now)
+    post(session, root, f"{hold.id}:released", ledger.let_go(hold.released_cents), now=now)
 
 
 async def hold_failed(
-    session: AsyncSession, stream: Stream, hold: HoldRow, reason: FailureReason, *, now: datetime
+    session: AsyncSession, root: AppointmentRoot, hold: HoldRow, reason: FailureReason, *, now: datetime
 ) -> None:
     """Before booking has an answer it is final; later the patient is asked again while there is time."""
     hold.status = after(hold.status, HoldStatus.FAILED)
     hold.failure, hold.action_url = reason, None
-    if stream.action is AwaitedAction.THREE_D_SECURE:
-        clear_action(stream)
-    if hold.is_going or is_over(stream) or stream.starts_at is None or stream.decide_by is None:
-        await settle(session, stream, now=now)
+    if root.action is AwaitedAction.THREE_D_SECURE:
+        clear_action(root)
+    if hold.is_going or is_over(root) or root.starts_at is None or root.decide_by is None:
+        await settle(session, root, now=now)
         return
-    holds = list(await store.list_holds(session, stream.id))
-    live = live_hold(stream, holds)
+    holds = list(await store.list_holds(session, root.id))
+    live = live_hold(root, holds)
     if any(each.status in OPEN and not each.is_going for each in holds):
         return  # another attempt is on its way
-    if stream.advance_cents == 0 or (live is not None and live.held_cents >= stream.advance_cents):
-        await proceed(session, stream, now=now)
-    elif not stream.is_secured:
-        await fail(session, stream, reason, now=now)
+    if root.advance_cents == 0 or (live is not None and live.held_cents >= root.advance_cents):
+        await proceed(session, root, now=now)
+    elif not root.is_secured:
+        await fail(session, root, reason, now=now)
     elif live is not None:
-        stream.agreed_cents = live.held_cents  # accepting the price again is how the patient tries again
-        stream.action_revision = 0
-        await proceed(session, stream, now=now)
+        root.agreed_cents = live.held_cents  # accepting the price again is how the patient tries again
+        root.action_revision = 0
+        await proceed(session, root, now=now)
     else:
-        await ask_for_another_card(session, stream, stream.starts_at, stream.decide_by, reason, now=now)
+        await ask_for_another_card(session, root, root.starts_at, root.decide_by, reason, now=now)

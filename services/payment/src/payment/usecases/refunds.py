@@ -20,6 +20,7 @@ from payment.domain import ledger
 from payment.domain.holds import HoldStatus
 from payment.domain.provider import ProviderRefund
 from payment.models import (
+    AppointmentRoot,
     BalanceRow,
     BalanceStatus,
     HoldRow,
@@ -27,7 +28,6 @@ from payment.models import (
     RefundFailure,
     RefundRow,
     RefundStatus,
-    Stream,
 )
 from payment.usecases.journal import post
 
@@ -51,16 +51,16 @@ async def ask_refund(
     session: AsyncSession, appointment_id: UUID, *, amount_cents: Cents, now: datetime
 ) -> RefundRow:
     """From the capture, or from a later charge, whichever has enough left. Raises RefundAboveCaptured."""
-    stream = await store.lock_known_stream(session, appointment_id)
-    asked = [each for each in await store.list_refunds(session, stream.id) if store.is_counted(each)]
+    root = await store.lock_known_root(session, appointment_id)
+    asked = [each for each in await store.list_refunds(session, root.id) if store.is_counted(each)]
     sources: list[tuple[UUID | None, UUID | None, int]] = [
         (hold.id, None, hold.captured_cents)
-        for hold in await store.list_holds(session, stream.id)
+        for hold in await store.list_holds(session, root.id)
         if hold.status is HoldStatus.CAPTURED
     ]
     sources += [
         (None, balance.id, balance.charged_cents)
-        for balance in await store.list_balances(session, stream.id)
+        for balance in await store.list_balances(session, root.id)
         if balance.status is BalanceStatus.CHARGED
     ]
     most = 0
@@ -70,7 +70,7 @@ async def ask_refund(
         )
         if given + amount_cents <= taken:
             return add_refund(
-                session, stream, hold_id=hold_id, balance_id=balance_id, amount_cents=amount_cents, now=now
+                session, root, hold_id=hold_id, balance_id=balance_id, amount_cents=amount_cents, now=now
             )
         most = max(most, taken - given)
     raise RefundAboveCaptured(
@@ -80,7 +80,7 @@ async def ask_refund(
 
 def add_refund(
     session: AsyncSession,
-    stream: Stream,
+    root: AppointmentRoot,
     *,
     hold_id: UUID | None = None,
     balance_id: UUID | None = None,
@@ -91,7 +91,7 @@ def add_refund(
     """Asks the provider by a task. `not_due`: what was captured above what is due goes back unasked."""
     refund = RefundRow(
         id=uuid7(now),
-        appointment_id=stream.id,
+        appointment_id=root.id,
         hold_id=hold_id,
         balance_id=balance_id,
         amount_cents=amount_cents,
@@ -121,7 +121,7 @@ async def begin_refund(session: AsyncSession, refund_id: UUID) -> RefundOrder | 
 
 async def observe_refunds(
     session: AsyncSession,
-    stream: Stream,
+    root: AppointmentRoot,
     source: HoldRow | BalanceRow,
     seen: Sequence[ProviderRefund],
     *,
@@ -132,11 +132,11 @@ async def observe_refunds(
 
     `not_due_cents` is captured above what is due: refunds give that back first.
     """
-    known = {row.id: row for row in await store.list_refunds(session, stream.id)} if seen else {}
+    known = {row.id: row for row in await store.list_refunds(session, root.id)} if seen else {}
     for each in seen:
         refund = known.get(_id_of(each))
         if refund is None:
-            refund = known.setdefault(_id_of(each), _by_itself(stream, source, each, now=now))
+            refund = known.setdefault(_id_of(each), _by_itself(root, source, each, now=now))
         elif refund.status is RefundStatus.MADE:
             continue
         taken = source.captured_cents if isinstance(source, HoldRow) else source.charged_cents
@@ -146,7 +146,7 @@ async def observe_refunds(
         session.add(refund)
         refund.not_due_cents = Cents(min(each.amount_cents, not_due_cents))
         not_due_cents = Cents(not_due_cents - refund.not_due_cents)
-        _made(session, stream, source, refund, now=now)
+        _made(session, root, source, refund, now=now)
 
 
 def _id_of(seen: ProviderRefund) -> UUID:
@@ -158,11 +158,11 @@ def _id_of(seen: ProviderRefund) -> UUID:
 
 
 def _by_itself(
-    stream: Stream, source: HoldRow | BalanceRow, seen: ProviderRefund, *, now: datetime
+    root: AppointmentRoot, source: HoldRow | BalanceRow, seen: ProviderRefund, *, now: datetime
 ) -> RefundRow:
     return RefundRow(
         id=_id_of(seen),
-        appointment_id=stream.id,
+        appointment_id=root.id,
         hold_id=source.id if isinstance(source, HoldRow) else None,
         balance_id=source.id if isinstance(source, BalanceRow) else None,
         amount_cents=seen.amount_cents,
@@ -174,27 +174,32 @@ def _by_itself(
 
 
 def _made(
-    session: AsyncSession, stream: Stream, source: HoldRow | BalanceRow, refund: RefundRow, *, now: datetime
+    session: AsyncSession,
+    root: AppointmentRoot,
+    source: HoldRow | BalanceRow,
+    refund: RefundRow,
+    *,
+    now: datetime,
 ) -> None:
     refund.status, refund.made_at, refund.failure = RefundStatus.MADE, now, None
     note_change(session, refund.id)
     source.refunded_cents = Cents(source.refunded_cents + refund.amount_cents)
     entries = ledger.refunded(refund.amount_cents, not_due=refund.not_due_cents)
-    post(session, stream, f"{refund.id}:refunded", entries, now=now)
+    post(session, root, f"{refund.id}:refunded", entries, now=now)
     made = RefundMadeV1(
-        appointment_id=stream.id,
+        appointment_id=root.id,
         refund_id=refund.id,
         currency="EUR",
         refunded_cents=refund.amount_cents,
         origin=refund.origin.value,
     )
-    outbox.add(session, stream, made, now=now)
+    outbox.add(session, root, made, now=now)
 
 
 async def refuse_refund(session: AsyncSession, refund_id: UUID, *, code: str, now: datetime) -> None:
     """The provider gives nothing back; the refund says why, and counts no more."""
     known = await store.get_refund(session, refund_id)
-    await store.lock_stream(session, known.appointment_id)
+    await store.lock_root(session, known.appointment_id)
     refund = await store.get_refund(session, refund_id)
     if refund.status is RefundStatus.PENDING:
         refund.status = RefundStatus.FAILED

@@ -13,11 +13,11 @@ from common import vault
 from common.crypto import Keyring
 from common.settings import KeySettings
 
-__all__ = ["InsuredPerson", "Means", "SeenInsured", "Terms", "means_of"]
+__all__ = ["ClaimsConfig", "InsuredPerson", "SeenInsured", "Terms", "config_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Means:
+class ClaimsConfig:
     keyring: Keyring
     tables: Tables
     policy: Policy = DEFAULT_POLICY
@@ -29,7 +29,7 @@ class Means:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InsuredPerson:
-    """Whom a claim and a care sheet are for. In clear: it is sealed before it is stored."""
+    """Whom a claim and a care sheet are for. In clear: it is encrypted before it is stored."""
 
     coverage_version: int
     nir: str | None = None
@@ -78,7 +78,7 @@ class SeenInsured:
     person: InsuredPerson
 
 
-def means_of(keys: KeySettings, terms: Terms, policy: Policy = DEFAULT_POLICY) -> Means:
+def config_of(keys: KeySettings, terms: Terms, policy: Policy = DEFAULT_POLICY) -> ClaimsConfig:
     """For a process: the tables are read once, at its start. Raises TablesInvalid."""
     keyring = vault.keyring_of(keys, service="claims")
-    return Means(keyring=keyring, tables=load_tables(), policy=policy, terms=terms)
+    return ClaimsConfig(keyring=keyring, tables=load_tables(), policy=policy, terms=terms)

@@ -46,7 +46,7 @@ class NotSeen(DomainError):
     refusal: ClassVar[Refusal] = Refusal.NOT_FOUND
 
 
-class Rights(Protocol):
+class Permissions(Protocol):
     """`clinical`: health data beyond states and amounts, which support does not see."""
 
     async def may_see_patient(
@@ -65,12 +65,12 @@ def seen_by_role(caller: Caller, *, clinical: bool) -> bool:
     return Role.SERVICE in caller.roles or (Role.SUPPORT in caller.roles and not clinical)
 
 
-async def _rights(request: Request) -> Rights:
-    rights: Rights = request.app.state.rights
-    return rights
+async def _permissions(request: Request) -> Permissions:
+    permissions: Permissions = request.app.state.permissions
+    return permissions
 
 
-RightsDep = Annotated[Rights, Depends(_rights)]
+PermissionsDep = Annotated[Permissions, Depends(_permissions)]
 
 
 # A patient's account acts for the patients it is linked to, and may follow the appointments it pays for. A
@@ -106,7 +106,7 @@ _GRANT: Final = text("""
 """)
 
 
-class GrantedRights:
+class GrantedPermissions:
     """Rights where they are learnt: the `grant` table, else booking's word, a yes kept for a minute."""
 
     def __init__(self, booking: ServiceClient | None, *, now: Callable[[], datetime] = wall) -> None:

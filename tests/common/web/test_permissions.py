@@ -20,7 +20,7 @@ from common.settings import ServiceIdentity
 from common.transaction import notes_of
 from common.web import access
 from common.web.auth import Caller, Role
-from common.web.rights import GrantedRights, NotSeen, Rights, learn
+from common.web.permissions import GrantedPermissions, NotSeen, Permissions, learn
 from common.web.service_client import ServiceClient
 from common.web.tables import AccessLogRow, GrantRow, PractitionerKeyRow
 from support.records import NOW
@@ -67,7 +67,7 @@ def published(rpps: str = RPPS) -> PractitionerPublishedV1:
 
 async def sees(
     sessions: Sessions,
-    rights: Rights,
+    permissions: Permissions,
     who: Caller,
     *,
     patient: UUID | None = None,
@@ -77,9 +77,9 @@ async def sees(
     async with sessions() as session:
         try:
             if patient is not None:
-                await rights.may_see_patient(session, who, patient, **options)
+                await permissions.may_see_patient(session, who, patient, **options)
             else:
-                await rights.may_see_appointment(session, who, appointment, **options)
+                await permissions.may_see_appointment(session, who, appointment, **options)
         except NotSeen:
             return False
     return True
@@ -92,71 +92,75 @@ async def learnt(sessions, *events: Event) -> None:
 
 
 @pytest.fixture
-def rights() -> GrantedRights:
-    return GrantedRights(None)
+def permissions() -> GrantedPermissions:
+    return GrantedPermissions(None)
 
 
-async def test_an_account_sees_the_patients_it_is_linked_to_until_it_is_unlinked(sessions, rights) -> None:
+async def test_an_account_sees_the_patients_it_is_linked_to_until_it_is_unlinked(
+    sessions, permissions
+) -> None:
     account = caller(Role.PATIENT)
     await learnt(sessions, PatientLinkedV1(patient_id=PATIENT, account_id=ACCOUNT))
 
-    linked = await sees(sessions, rights, account, patient=PATIENT)
-    other = await sees(sessions, rights, account, patient=OTHER)
-    stranger = await sees(sessions, rights, caller(Role.PATIENT, subject=OTHER), patient=PATIENT)
+    linked = await sees(sessions, permissions, account, patient=PATIENT)
+    other = await sees(sessions, permissions, account, patient=OTHER)
+    stranger = await sees(sessions, permissions, caller(Role.PATIENT, subject=OTHER), patient=PATIENT)
     await learnt(sessions, PatientUnlinkedV1(patient_id=PATIENT, account_id=ACCOUNT))
 
     assert (linked, other, stranger) == (True, False, False)
-    assert not await sees(sessions, rights, account, patient=PATIENT)
+    assert not await sees(sessions, permissions, account, patient=PATIENT)
 
 
-async def test_who_pays_follows_the_appointment_but_not_the_patient(sessions, rights) -> None:
+async def test_who_pays_follows_the_appointment_but_not_the_patient(sessions, permissions) -> None:
     await learnt(sessions, confirmed())
 
-    assert await sees(sessions, rights, caller(Role.PATIENT), appointment=VISIT)
-    assert not await sees(sessions, rights, caller(Role.PATIENT), patient=PATIENT)
+    assert await sees(sessions, permissions, caller(Role.PATIENT), appointment=VISIT)
+    assert not await sees(sessions, permissions, caller(Role.PATIENT), patient=PATIENT)
 
 
-async def test_a_second_account_of_the_patient_sees_the_appointment_too(sessions, rights) -> None:
+async def test_a_second_account_of_the_patient_sees_the_appointment_too(sessions, permissions) -> None:
     await learnt(sessions, confirmed(), PatientLinkedV1(patient_id=PATIENT, account_id=OTHER))
 
-    assert await sees(sessions, rights, caller(Role.PATIENT, subject=OTHER), appointment=VISIT)
+    assert await sees(sessions, permissions, caller(Role.PATIENT, subject=OTHER), appointment=VISIT)
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
-async def test_a_practitioner_sees_the_patients_of_their_appointments(sessions, rights, order) -> None:
+async def test_a_practitioner_sees_the_patients_of_their_appointments(sessions, permissions, order) -> None:
     events = [published(), confirmed()]
     await learnt(sessions, *(events[each] for each in order))
     doctor = caller(Role.PRACTITIONER, subject=uuid4(), rpps=RPPS)
 
-    assert await sees(sessions, rights, doctor, patient=PATIENT)
-    assert await sees(sessions, rights, doctor, appointment=VISIT)
-    assert not await sees(sessions, rights, doctor, patient=OTHER)
+    assert await sees(sessions, permissions, doctor, patient=PATIENT)
+    assert await sees(sessions, permissions, doctor, appointment=VISIT)
+    assert not await sees(sessions, permissions, doctor, patient=OTHER)
     colleague = caller(Role.PRACTITIONER, subject=uuid4(), rpps="10007654321")
-    assert not await sees(sessions, rights, colleague, patient=PATIENT)
+    assert not await sees(sessions, permissions, colleague, patient=PATIENT)
 
 
-async def test_a_corrected_rpps_replaces_the_old_one(sessions, rights) -> None:
+async def test_a_corrected_rpps_replaces_the_old_one(sessions, permissions) -> None:
     await learnt(sessions, published("10009999999"), confirmed(), published())
 
-    assert await sees(sessions, rights, caller(Role.PRACTITIONER, rpps=RPPS), patient=PATIENT)
-    assert not await sees(sessions, rights, caller(Role.PRACTITIONER, rpps="10009999999"), patient=PATIENT)
-
-
-async def test_an_rpps_without_the_role_of_a_practitioner_opens_nothing(sessions, rights) -> None:
-    await learnt(sessions, published(), confirmed())
-
+    assert await sees(sessions, permissions, caller(Role.PRACTITIONER, rpps=RPPS), patient=PATIENT)
     assert not await sees(
-        sessions, rights, caller(Role.PHARMACIST, subject=OTHER, rpps=RPPS), patient=PATIENT
+        sessions, permissions, caller(Role.PRACTITIONER, rpps="10009999999"), patient=PATIENT
     )
 
 
-async def test_support_sees_states_and_amounts_and_nothing_clinical(sessions, rights) -> None:
+async def test_an_rpps_without_the_role_of_a_practitioner_opens_nothing(sessions, permissions) -> None:
+    await learnt(sessions, published(), confirmed())
+
+    assert not await sees(
+        sessions, permissions, caller(Role.PHARMACIST, subject=OTHER, rpps=RPPS), patient=PATIENT
+    )
+
+
+async def test_support_sees_states_and_amounts_and_nothing_clinical(sessions, permissions) -> None:
     support = caller(Role.SUPPORT)
 
-    assert await sees(sessions, rights, support, appointment=VISIT)
-    assert not await sees(sessions, rights, support, appointment=VISIT, clinical=True)
-    assert not await sees(sessions, rights, support, patient=PATIENT)
-    assert await sees(sessions, rights, support, patient=PATIENT, clinical=False)
+    assert await sees(sessions, permissions, support, appointment=VISIT)
+    assert not await sees(sessions, permissions, support, appointment=VISIT, clinical=True)
+    assert not await sees(sessions, permissions, support, patient=PATIENT)
+    assert await sees(sessions, permissions, support, patient=PATIENT, clinical=False)
 
 
 async def test_events_learnt_twice_and_in_any_order_leave_the_same_grants(sessions) -> None:
@@ -207,12 +211,12 @@ async def test_on_a_miss_booking_is_asked_once_a_minute_and_no_connection_is_hel
     times = [NOW]
     async with booking.client() as client, sessions() as session:
         booking.session = session
-        rights = GrantedRights(client, now=lambda: times[-1])
-        await rights.may_see_patient(session, caller(Role.PATIENT), PATIENT)
-        await rights.may_see_patient(session, caller(Role.PATIENT), PATIENT)
+        permissions = GrantedPermissions(client, now=lambda: times[-1])
+        await permissions.may_see_patient(session, caller(Role.PATIENT), PATIENT)
+        await permissions.may_see_patient(session, caller(Role.PATIENT), PATIENT)
         within = len(booking.asked)
         times.append(NOW.replace(minute=2))
-        await rights.may_see_patient(session, caller(Role.PATIENT), PATIENT)
+        await permissions.may_see_patient(session, caller(Role.PATIENT), PATIENT)
 
     assert (within, len(booking.asked)) == (1, 2)
     assert booking.held == [False, False]
@@ -223,7 +227,7 @@ async def test_what_was_read_before_booking_is_asked_is_still_there(sessions) ->
     await learnt(sessions, published())
     async with Booking().client() as client, sessions() as session:
         row = await session.get_one(PractitionerKeyRow, DOCTOR)
-        await GrantedRights(client).may_see_patient(session, caller(Role.PATIENT), PATIENT)
+        await GrantedPermissions(client).may_see_patient(session, caller(Role.PATIENT), PATIENT)
 
         assert row.rpps == RPPS
 
@@ -231,10 +235,10 @@ async def test_what_was_read_before_booking_is_asked_is_still_there(sessions) ->
 @pytest.mark.parametrize("booking", [Booking(allowed=False), Booking(status=404), Booking(status=500)])
 async def test_a_no_is_never_remembered(sessions, booking) -> None:
     async with booking.client() as client, sessions() as session:
-        rights = GrantedRights(client)
+        permissions = GrantedPermissions(client)
         for _ in range(2):
             with pytest.raises(NotSeen) as refused:
-                await rights.may_see_appointment(session, caller(Role.PRACTITIONER, rpps=RPPS), VISIT)
+                await permissions.may_see_appointment(session, caller(Role.PRACTITIONER, rpps=RPPS), VISIT)
 
     assert refused.value.refusal is Refusal.NOT_FOUND
     assert [each["rpps"] for each in booking.asked] == [RPPS, RPPS]
@@ -250,21 +254,23 @@ async def test_a_booking_that_does_not_answer_means_no(sessions) -> None:
         sessions() as session,
     ):
         with pytest.raises(NotSeen):
-            await GrantedRights(client).may_see_patient(session, caller(Role.PATIENT), PATIENT)
+            await GrantedPermissions(client).may_see_patient(session, caller(Role.PATIENT), PATIENT)
 
 
 async def test_rights_may_not_be_asked_with_unwritten_rows_at_stake(sessions) -> None:
     async with Booking().client() as client, sessions() as session:
         session.add(PractitionerKeyRow(practitioner_id=uuid4(), rpps="1"))
         with pytest.raises(RuntimeError, match="before anything is written"):
-            await GrantedRights(client).may_see_patient(session, caller(Role.PATIENT), PATIENT)
+            await GrantedPermissions(client).may_see_patient(session, caller(Role.PATIENT), PATIENT)
 
 
-async def test_every_access_is_logged_also_the_refused_one_and_the_patient_reads_it(sessions, rights) -> None:
+async def test_every_access_is_logged_also_the_refused_one_and_the_patient_reads_it(
+    sessions, permissions
+) -> None:
     issuer = Issuer()
     await learnt(sessions, PatientLinkedV1(patient_id=PATIENT, account_id=ACCOUNT))
     mine, theirs = issuer.bearer(subject=ACCOUNT), issuer.bearer("practitioner", subject=OTHER, rpps=RPPS)
-    async with client_of(small_app(sessions, verifier=issuer.verifier(), rights=rights)) as client:
+    async with client_of(small_app(sessions, verifier=issuer.verifier(), permissions=permissions)) as client:
         path = f"/small/v1/patients/{PATIENT}"
         seen = await client.get(f"{path}/file", headers=mine)
         refused = await client.get(f"{path}/file", headers=theirs)
@@ -280,8 +286,8 @@ async def test_every_access_is_logged_also_the_refused_one_and_the_patient_reads
 async def test_an_access_noted_before_booking_is_asked_is_not_lost(sessions) -> None:
     issuer = Issuer()
     async with Booking().client() as client:
-        app = small_app(sessions, verifier=issuer.verifier(), rights=GrantedRights(client))
-        seen = access.Access(caller(Role.PATIENT), app.state.rights, sessions, app.state.clock)
+        app = small_app(sessions, verifier=issuer.verifier(), permissions=GrantedPermissions(client))
+        seen = access.Access(caller(Role.PATIENT), app.state.permissions, sessions, app.state.clock)
         async with sessions() as session:
             await seen.patient(session, PATIENT, what="file", purpose="care")
             await seen.appointment(session, VISIT, patient_id=PATIENT, what="visit", purpose="care")
@@ -292,11 +298,11 @@ async def test_an_access_noted_before_booking_is_asked_is_not_lost(sessions) -> 
         assert [(row.what, row.allowed) for row in rows] == [("file", True), ("visit", True)]
 
 
-async def test_the_log_comes_in_pages(sessions, rights) -> None:
+async def test_the_log_comes_in_pages(sessions, permissions) -> None:
     issuer = Issuer()
     await learnt(sessions, PatientLinkedV1(patient_id=PATIENT, account_id=ACCOUNT))
     headers = issuer.bearer(subject=ACCOUNT)
-    async with client_of(small_app(sessions, verifier=issuer.verifier(), rights=rights)) as client:
+    async with client_of(small_app(sessions, verifier=issuer.verifier(), permissions=permissions)) as client:
         for _ in range(3):
             await client.get(f"/small/v1/patients/{PATIENT}/file", headers=headers)
         path = f"/small/v1/patients/{PATIENT}/access-log"
